@@ -1,0 +1,1 @@
+"""The parts of Casemate; `app.py` puts them together."""

@@ -1,0 +1,1 @@
+"""Adapters for Azure: one service a module."""

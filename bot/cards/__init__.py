@@ -1,0 +1,19 @@
+"""Functions from values to Adaptive Cards (schema 1.5), each under `MAX_BYTES`."""
+
+from ._parts import MAX_BYTES, Card, size
+from .chat import help_card, history_card
+from .incident import incident_card, incidents_card
+from .proposal import MAX_TASKS, answer_card, tasks_card
+
+__all__ = [
+    "MAX_BYTES",
+    "MAX_TASKS",
+    "Card",
+    "answer_card",
+    "help_card",
+    "history_card",
+    "incident_card",
+    "incidents_card",
+    "size",
+    "tasks_card",
+]

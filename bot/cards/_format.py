@@ -1,0 +1,65 @@
+"""How values read on a card: times in UTC, counts, lists and Sentinel's run-together words."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from datetime import UTC, datetime
+
+from ..domain.rendering import for_teams, plain
+
+
+def moment(at: datetime, now: datetime) -> str:
+    """Say when something was: `24 Nov 09:02 UTC`, with the year when it is not this one."""
+    at, now = at.astimezone(UTC), now.astimezone(UTC)
+    year = "" if at.year == now.year else f" {at.year}"
+    return f"{at.day} {at:%b}{year} {at:%H:%M} UTC"
+
+
+def time_of_day(at: datetime) -> str:
+    """Say at what time something was done: `10:02 UTC`."""
+    return f"{at.astimezone(UTC):%H:%M} UTC"
+
+
+def age(since: datetime, now: datetime) -> str:
+    """Say roughly how old something is: `5 min`, `3 h`, `12 d`."""
+    minutes = max(0, int((now - since).total_seconds() // 60))
+    if minutes < 60:
+        return f"{minutes} min"
+    hours = minutes // 60
+    return f"{hours} h" if hours < 48 else f"{hours // 24} d"
+
+
+def spaced(word: str) -> str:
+    """Write `CommandAndControl` as `Command and Control`."""
+    return re.sub(r"(?<=[a-z])(?=[A-Z])", " ", word).replace(" And ", " and ")
+
+
+def counted(number: int, one: str, many: str = "") -> str:
+    """Write `1 alert` or `3 alerts`."""
+    return f"{number} {one if number == 1 else many or one + 's'}"
+
+
+def listed(values: Sequence[str], limit: int, most: int = 6) -> str:
+    """Name the first of some untrusted values, `limit` characters each, and count the rest."""
+    names = ", ".join(plain(value, limit) for value in values[:most])
+    rest = len(values) - most
+    return f"{names} and {rest} more" if rest > 0 else names
+
+
+def excerpt(markdown: str, limit: int) -> str:
+    """Show the first `limit` characters of untrusted Markdown, its structure kept.
+
+    A TextBlock runs `{{DATE(...)}}` and `{{TIME(...)}}` (docs: Adaptive Cards text features), which
+    a chat message does not, so that is broken here.
+    """
+    return for_teams(_cut(markdown.strip(), limit)).replace("{{", "{ {")
+
+
+def is_cut(markdown: str, limit: int) -> bool:
+    """Say whether `excerpt` leaves something out."""
+    return len(markdown.strip()) > limit
+
+
+def _cut(text: str, limit: int) -> str:
+    return text if len(text) <= limit else text[: limit - 1].rstrip() + "…"

@@ -1,0 +1,62 @@
+"""Shows what an analyst can say, and what was said before."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+
+from ..domain.incident import Incident
+from ..domain.rendering import plain
+from ..domain.transcript import Turn
+from ._format import excerpt, moment
+from ._parts import Card, card, facts, fitted, say, subtle, text, title
+
+MAX_TURNS = 8
+
+_WORDS = (
+    ("incidents", "the open incidents"),
+    ("incident 42", "take up incident 42"),
+    ("summary", "what happened, in short"),
+    ("tasks", "what to look into, to add with a click"),
+    ("history", "what you asked about this incident"),
+    ("reset", "forget this incident's chat"),
+    ("forget me", "delete all I keep about your chats"),
+)
+_BUTTONS = ("incidents", "summary", "tasks", "history")
+
+
+def help_card() -> Card:
+    """Show the words that do something; the buttons say them."""
+    body = [
+        title("Ask me about a Sentinel incident"),
+        text(
+            "Name one, as in “What is known about the account in incident 42?”, "
+            "and ask on. Nothing is written to Sentinel until you click."
+        ),
+        facts(_WORDS),
+    ]
+    return card(body, [say(word.capitalize(), word) for word in _BUTTONS])
+
+
+def history_card(turns: Sequence[Turn], incident: Incident, now: datetime) -> Card:
+    """Show what an analyst asked about an incident, `turns` and card oldest first."""
+    shown = turns[-MAX_TURNS:]
+
+    def build(share: int) -> Card:
+        body = [
+            title(f"Your questions about incident {incident.number}"),
+            subtle(plain(incident.title, min(150, share)), spacing="None"),
+        ]
+        if not turns:
+            body.append(text("You have not asked anything about it yet."))
+        if len(turns) > len(shown):
+            body.append(subtle(f"and {len(turns) - len(shown)} earlier"))
+        for turn in shown:
+            body += [
+                subtle(moment(turn.asked, now), separator=True, spacing="Medium"),
+                text(plain(turn.question, min(200, share)), weight="Bolder", spacing="None"),
+                text(excerpt(turn.answer, min(300, share)), spacing="Small"),
+            ]
+        return card(body, full_width=True)
+
+    return fitted(build)

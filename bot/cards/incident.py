@@ -1,0 +1,153 @@
+"""Shows one incident, or a list of them to choose from."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+
+from ..domain.incident import CaseFile, Incident
+from ..domain.rendering import plain
+from ._format import age, counted, listed, moment, spaced
+from ._parts import (
+    Card,
+    action_set,
+    card,
+    execute,
+    facts,
+    fitted,
+    notices,
+    open_link,
+    say,
+    severity_colour,
+    subtle,
+    text,
+    title,
+)
+
+MAX_LISTED = 10
+_NOBODY = "nobody yet"
+
+
+def incident_card(
+    case: CaseFile | Incident, now: datetime, warnings: Sequence[str] = (), note: str = ""
+) -> Card:
+    """Show an incident at a glance; a case file adds its entities and tasks.
+
+    `warnings` name text in the incident that is addressed to an assistant.
+    """
+    incident = case.incident if isinstance(case, CaseFile) else case
+
+    def build(share: int) -> Card:
+        severity = text(
+            plain(incident.severity, min(40, share)),
+            color=severity_colour(incident.severity),
+            weight="Bolder",
+        )
+        body = [
+            *notices(warnings, note, share),
+            title(f"Incident {incident.number}"),
+            text(plain(incident.title, min(300, share)), spacing="Small"),
+            _beside([severity], [text(_status(incident, share))]),
+            facts(_facts(case, incident, now, share)),
+        ]
+        buttons = [
+            say("Summary", "summary"),
+            say("Tasks", "tasks"),
+            *open_link("Open in Sentinel", incident.url),
+        ]
+        return card(body, buttons, full_width=True)
+
+    return fitted(build)
+
+
+def incidents_card(incidents: Sequence[Incident], now: datetime, more: bool) -> Card:
+    """List incidents to open, in the order given; `more` says that the workspace holds others."""
+
+    def build(share: int) -> Card:
+        body = [title("Incidents") if incidents else text("There are no incidents to show.")]
+        body += [_row(incident, now, share) for incident in incidents[:MAX_LISTED]]
+        if more or len(incidents) > MAX_LISTED:
+            body.append(
+                subtle("There are more. Say **incident** and a number to open any.", separator=True)
+            )
+        return card(body, full_width=True)
+
+    return fitted(build)
+
+
+def _row(incident: Incident, now: datetime, share: int) -> Card:
+    owner = plain(incident.owner, min(60, share)) or _NOBODY
+    old = f" · {age(incident.created, now)}" if incident.created else ""
+    lines = [
+        text(
+            f"{incident.number} · {plain(incident.severity, min(40, share))}",
+            color=severity_colour(incident.severity),
+            weight="Bolder",
+        ),
+        text(plain(incident.title, min(120, share)), spacing="None"),
+        subtle(f"{_status(incident, share)} · {owner}{old}", spacing="None"),
+    ]
+    button = execute(
+        "Open",
+        {"verb": "incident", "workspace": incident.ref.workspace, "incident": incident.ref.id},
+    )
+    row = _beside(lines, [action_set([button])], stretch_first=True)
+    return row | {"separator": True, "spacing": "Medium"}
+
+
+def _beside(left: list[Card], right: list[Card], *, stretch_first: bool = False) -> Card:
+    widths = ("stretch", "auto") if stretch_first else ("auto", "stretch")
+    columns = [
+        {"type": "Column", "width": width, "items": items, "verticalContentAlignment": "Center"}
+        for width, items in zip(widths, (left, right), strict=True)
+    ]
+    return {"type": "ColumnSet", "columns": columns, "spacing": "Small"}
+
+
+def _status(incident: Incident, share: int) -> str:
+    status = plain(incident.status, min(40, share))
+    if not incident.classification:
+        return status
+    return f"{status} as {plain(spaced(incident.classification), min(40, share)).lower()}"
+
+
+def _facts(
+    case: CaseFile | Incident, incident: Incident, now: datetime, share: int
+) -> list[tuple[str, str]]:
+    limit = min(60, share)
+    entities = [entity.name for entity in case.entities] if isinstance(case, CaseFile) else []
+    return [
+        ("Owner", plain(incident.owner, limit) or _NOBODY),
+        ("Holds", _counts(case, incident)),
+        ("Tactics", listed([spaced(tactic) for tactic in incident.tactics], limit)),
+        ("Techniques", listed(incident.techniques, limit)),
+        ("Entities", listed(entities, limit)),
+        ("Products", listed(incident.products, limit)),
+        ("First activity", _moment(incident.first_activity, now)),
+        ("Last activity", _moment(incident.last_activity, now)),
+        ("Created", _moment(incident.created, now)),
+        ("Labels", listed(incident.labels, limit)),
+    ]
+
+
+def _moment(at: datetime | None, now: datetime) -> str:
+    return moment(at, now) if at else ""
+
+
+def _counts(case: CaseFile | Incident, incident: Incident) -> str:
+    """Say how much there is; Sentinel's own counts stand where the parts were not read."""
+    if not isinstance(case, CaseFile):
+        return (
+            f"{counted(incident.alerts_count, 'alert')}, "
+            f"{counted(incident.comments_count, 'comment')}"
+        )
+    done = sum(task.status == "Completed" for task in case.tasks)
+    tasks = counted(len(case.tasks), "task") + (f" ({done} completed)" if done else "")
+    return ", ".join(
+        [
+            counted(max(len(case.alerts), incident.alerts_count), "alert"),
+            counted(len(case.entities), "entity", "entities"),
+            counted(max(len(case.comments), incident.comments_count), "comment"),
+            tasks,
+        ]
+    )

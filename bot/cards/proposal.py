@@ -1,0 +1,104 @@
+"""Offers what Casemate proposes, and shows what an analyst has put on the incident."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from ..domain.proposal import Item, Proposal, Write, WriteKind, written
+from ..domain.rendering import plain
+from ._format import counted, excerpt, is_cut, time_of_day
+from ._parts import Card, action_set, card, execute, fitted, notices, subtle, text, title
+
+MAX_TASKS = 12
+_KINDS: tuple[WriteKind, ...] = ("task", "comment")
+
+
+def answer_card(
+    proposal: Proposal, writes: Sequence[Write], warnings: Sequence[str] = (), note: str = ""
+) -> Card:
+    """Offer an answer as a task and as a comment; what was added says by whom instead.
+
+    `note` tells of an answer that is not a model's.
+    """
+
+    def build(share: int) -> Card:
+        body = notices(warnings, note, share)
+        buttons: list[Card] = []
+        for kind in _KINDS:
+            if write := written(writes, kind, 0):
+                body.append(_added(write, share, f"as {kind} "))
+            else:
+                buttons.append(_add(f"Add as {kind}", proposal, kind, 0))
+        body.append(_origin(proposal, share))
+        return card(body, buttons)
+
+    return fitted(build)
+
+
+def tasks_card(proposal: Proposal, writes: Sequence[Write], warnings: Sequence[str] = ()) -> Card:
+    """Offer up to `MAX_TASKS` tasks, one by one, all at once, or all as one comment."""
+    items = proposal.items[:MAX_TASKS]
+
+    def build(share: int) -> Card:
+        body = [
+            *notices(warnings, "", share),
+            title(f"Proposed tasks for incident {proposal.incident_number}"),
+        ]
+        for index, item in enumerate(items):
+            body.append(_task(proposal, index, item, written(writes, "task", index), share))
+        if len(proposal.items) > len(items):
+            body.append(text(f"and {len(proposal.items) - len(items)} more", separator=True))
+        if any(is_cut(item.text, share) for item in items):
+            body.append(subtle("Long tasks are cut here. The incident gets the whole text."))
+        as_comment = next((one for one in writes if one.done and one.kind == "comment"), None)
+        if as_comment:
+            body.append(_added(as_comment, share, "as a comment "))
+        body.append(_origin(proposal, share))
+        return card(body, _for_all(proposal, writes, as_comment), full_width=True)
+
+    return fitted(build)
+
+
+def _for_all(proposal: Proposal, writes: Sequence[Write], as_comment: Write | None) -> list[Card]:
+    total = len(proposal.items)
+    left = sum(written(writes, "task", index) is None for index in range(total))
+    buttons: list[Card] = []
+    if left:
+        label = "Add all" if left == total else f"Add the other {left}" if left > 1 else "Add last"
+        buttons.append(_add(label, proposal, "task", "all"))
+    if total and not as_comment:
+        buttons.append(_add("Also as a comment", proposal, "comment", "all"))
+    return buttons
+
+
+def _task(proposal: Proposal, index: int, item: Item, write: Write | None, share: int) -> Card:
+    lines = [text(f"{index + 1}. {plain(item.title, min(150, share))}", weight="Bolder")]
+    if item.text.strip():
+        lines.append(text(excerpt(item.text, share), spacing="Small"))
+    if write:
+        lines.append(_added(write, share))
+    else:
+        lines.append(action_set([_add("Add task", proposal, "task", index)]))
+    return {"type": "Container", "items": lines, "separator": True, "spacing": "Medium"}
+
+
+def _add(label: str, proposal: Proposal, kind: WriteKind, item: int | str) -> Card:
+    return execute(label, {"verb": "add", "proposal": proposal.id, "as": kind, "item": item})
+
+
+def _added(write: Write, share: int, how: str = "") -> Card:
+    name = plain(write.by_name, min(60, share))
+    return text(f"✓ Added {how}by {name}, {time_of_day(write.at)}", color="Good", spacing="Small")
+
+
+def _origin(proposal: Proposal, share: int) -> Card:
+    """Say what answered from what, so that an answer can be judged and found again."""
+    limit = min(40, share)
+    source = proposal.provenance
+    parts = [
+        f"Incident {proposal.incident_number}",
+        plain(source.model, limit),
+        f"prompt {plain(source.prompt, limit)}" if source.prompt else "",
+        counted(len(source.evidence), "piece of evidence", "pieces of evidence"),
+    ]
+    return subtle(" · ".join(part for part in parts if part), separator=True)

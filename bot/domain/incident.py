@@ -1,0 +1,161 @@
+"""What a Sentinel incident is to Casemate: its values, and how one is named in a sentence.
+
+Sentinel's enumerations are open (`modelAsString`), so severities, states, tactics and entity
+kinds are plain strings: a value nobody has seen yet is shown as it came.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+
+# Limits of the Sentinel service (docs: sentinel-service-limits) and the safe caps others found.
+MAX_COMMENT_CHARS = 30_000
+MAX_COMMENTS = 100
+MAX_TASKS = 40
+MAX_TASK_TITLE_CHARS = 150
+MAX_TASK_DESCRIPTION_CHARS = 3_000
+
+
+@dataclass(frozen=True, slots=True)
+class Workspace:
+    """One Sentinel workspace; `name` is what keys, cards and the audit call it."""
+
+    name: str
+    subscription_id: str
+    resource_group: str
+    workspace: str
+    workspace_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class IncidentRef:
+    """Names one incident for good: the workspace's name and the incident's resource name."""
+
+    workspace: str
+    id: str
+
+
+@dataclass(frozen=True, slots=True)
+class Incident:
+    """An incident as Sentinel last told it."""
+
+    ref: IncidentRef
+    number: int
+    title: str
+    severity: str
+    status: str
+    etag: str = ""
+    description: str = ""
+    owner: str = ""
+    classification: str = ""
+    tactics: tuple[str, ...] = ()
+    techniques: tuple[str, ...] = ()
+    labels: tuple[str, ...] = ()
+    products: tuple[str, ...] = ()
+    alerts_count: int = 0
+    comments_count: int = 0
+    created: datetime | None = None
+    modified: datetime | None = None
+    first_activity: datetime | None = None
+    last_activity: datetime | None = None
+    url: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Alert:
+    """One alert of an incident; `details` holds the analytics rule's custom details."""
+
+    id: str
+    name: str
+    description: str = ""
+    severity: str = ""
+    product: str = ""
+    tactics: tuple[str, ...] = ()
+    techniques: tuple[str, ...] = ()
+    started: datetime | None = None
+    ended: datetime | None = None
+    details: Mapping[str, str] = field(default_factory=dict[str, str])
+
+
+@dataclass(frozen=True, slots=True)
+class Entity:
+    """An account, host, address, file and so on; `facts` are its properties as text."""
+
+    id: str
+    kind: str
+    name: str
+    facts: Mapping[str, str] = field(default_factory=dict[str, str])
+
+
+@dataclass(frozen=True, slots=True)
+class Comment:
+    """A comment on an incident; `message` may hold the portal's HTML."""
+
+    id: str
+    message: str
+    author: str = ""
+    created: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """A task on an incident; `status` is `New` or `Completed` as far as is known."""
+
+    id: str
+    title: str
+    description: str = ""
+    status: str = "New"
+    created_by: str = ""
+    created: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class CaseFile:
+    """All that is known about one incident at one moment."""
+
+    incident: Incident
+    alerts: tuple[Alert, ...] = ()
+    entities: tuple[Entity, ...] = ()
+    comments: tuple[Comment, ...] = ()
+    tasks: tuple[Task, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Mention:
+    """How a sentence names an incident: exactly one of the three is set."""
+
+    number: int | None = None
+    id: str | None = None
+    provider_id: str | None = None
+
+
+_SENTINEL_LINK = re.compile(
+    r"https://[^\s<>\"]{0,400}?/Microsoft\.SecurityInsights/incidents/"
+    r"(?P<id>[0-9a-z][0-9a-z-]{0,62})",
+    re.IGNORECASE,
+)
+_DEFENDER_LINK = re.compile(
+    r"https://security\.microsoft\.(?:com|us)/incidents?2?/(?P<id>\d{1,12})", re.IGNORECASE
+)
+_NUMBER = re.compile(
+    r"\bincident\s*(?:no\.?|number|nr\.?)?\s*#?(\d{1,10})\b|(?<![\w/&#])#(\d{1,10})\b",
+    re.IGNORECASE,
+)
+
+
+def mentioned(text: str) -> Mention | None:
+    """Find the first incident a sentence names, by link, as `incident 42` or as `#42`.
+
+    The portal's links write slashes percent-encoded at times; both forms are read.
+    """
+    plain = text.replace("%2F", "/").replace("%2f", "/")
+    if found := _SENTINEL_LINK.search(plain):
+        return Mention(id=found["id"].lower())
+    if found := _DEFENDER_LINK.search(plain):
+        return Mention(provider_id=found["id"])
+    if found := _NUMBER.search(plain):
+        return Mention(number=int(found[1] or found[2]))
+    return None

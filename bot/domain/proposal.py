@@ -1,0 +1,88 @@
+"""What a button would write on an incident, kept under an opaque id until someone clicks."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Literal
+
+from .incident import IncidentRef
+
+# A fixed namespace makes the name of a write the same on every replica and after every restart.
+_WRITES = uuid.UUID("b0a7a6c5-52b5-4d0a-9c3c-0d6f0f3c9f11")
+
+LIFETIME = timedelta(days=7)
+
+WriteKind = Literal["task", "comment"]
+ProposalKind = Literal["answer", "tasks"]
+
+
+@dataclass(frozen=True, slots=True)
+class Item:
+    """One thing that can be put on the incident; `text` is the model's Markdown, untrusted."""
+
+    title: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Provenance:
+    """What an analyst must be able to see later: who asked, what answered, from what."""
+
+    asked_by: str
+    question: str
+    model: str
+    prompt: str
+    evidence: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Proposal:
+    """The stored side of a card: the card itself carries only `id`."""
+
+    id: str
+    kind: ProposalKind
+    tenant: str
+    conversation: str
+    incident: IncidentRef
+    incident_number: int
+    items: tuple[Item, ...]
+    provenance: Provenance
+    created: datetime
+
+    def expired(self, now: datetime) -> bool:
+        """Say whether a click comes too late."""
+        return now - self.created > LIFETIME
+
+
+@dataclass(frozen=True, slots=True)
+class Write:
+    """One click's effect: which item became what, by whom, and whether Sentinel has it."""
+
+    proposal: str
+    kind: WriteKind
+    index: int
+    by_id: str
+    by_name: str
+    at: datetime
+    done: bool = False
+
+    @property
+    def guid(self) -> str:
+        """The name it has in Sentinel: the same for every repeat of the click."""
+        return write_id(self.proposal, self.kind, self.index)
+
+
+def write_id(proposal: str, kind: WriteKind, index: int) -> str:
+    """Name a write so that doing it twice is doing it once (Sentinel's PUT takes our GUID)."""
+    return str(uuid.uuid5(_WRITES, f"{proposal}/{kind}/{index}"))
+
+
+def written(writes: Sequence[Write], kind: WriteKind, index: int) -> Write | None:
+    """Find the finished write of an item, if there is one."""
+    for write in writes:
+        if write.done and write.kind == kind and write.index == index:
+            return write
+    return None

@@ -1,0 +1,131 @@
+"""Makes untrusted text harmless on its way out: to Teams, to Sentinel, and onto a card.
+
+Whatever a model, an incident or a log row says passes one of these functions before it is sent or
+written. Nothing in such text becomes a link, an image, a mention, markup or a card expression, and
+characters that hide or reorder text are made visible.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+
+import nh3
+from markdown_it import MarkdownIt
+
+# Zero-width, joiner and bidirectional controls, and the byte order mark: text that looks like one
+# thing and is another. The joiners inside emoji are lost to this; a SOC can live with that.
+_HIDDEN = re.compile(
+    "[\u00ad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180f\u200b-\u200f\u202a-\u202e"
+    "\u2060-\u206f\u3164\ufe00-\ufe0f\ufeff\uffa0\ufff0-\uffff\U000e0000-\U000e0fff]"
+)
+_CONTROL = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029]")
+_WEB = re.compile(r"\b(?:https?|ftps?)(?=:)", re.IGNORECASE)
+_OTHER_SCHEME = re.compile(
+    r"\b([a-z][a-z0-9+.-]*):(?=//)|\b(mailto|tel|sms|javascript|vbscript|data):", re.IGNORECASE
+)
+_HOST = re.compile(r"((?:hxxps?|fxps?)://|www\.)([^\s/\\?#<>()\[\]`\"']*)", re.IGNORECASE)
+_WORD = re.compile(r"\S+")
+_MARKDOWN = re.compile(r"([\\`*_{}\[\]()#+!|~>])")
+
+
+def visible(text: str) -> str:
+    """Spell out characters that hide or reorder text, and drop control characters."""
+    text = _CONTROL.sub(" ", text.replace("\r\n", "\n").replace("\r", "\n"))
+    return _HIDDEN.sub(lambda found: f"[U+{ord(found[0]):04X}]", text)
+
+
+def defang(text: str) -> str:
+    """Write every URL so that no client makes a link of it: `hxxps://evil[.]example/a`.
+
+    Works word by word, so that a text cut between two words gives a prefix of the whole's result:
+    a stream of updates needs that.
+    """
+    return _WORD.sub(_defang_word, text)
+
+
+def _defang_word(found: re.Match[str]) -> str:
+    word = found[0]
+    if ":" not in word and "//" not in word and "www" not in word.lower():
+        return word
+    word = _WEB.sub(_broken_web, word)
+    word = _OTHER_SCHEME.sub(_broken_scheme, word)
+    word = re.sub(r"(?<![:/])//", "/ /", word)
+    return _HOST.sub(lambda url: _dotless(url[1]) + _dotless(url[2]), word)
+
+
+def _broken_web(found: re.Match[str]) -> str:
+    return found[0].lower().replace("tt", "xx").replace("ftp", "fxp")
+
+
+def _broken_scheme(found: re.Match[str]) -> str:
+    scheme = found[1] or found[2]
+    return f"{scheme}:" if scheme.lower() in ("hxxp", "hxxps", "fxp", "fxps") else f"{scheme}[:]"
+
+
+def _dotless(host: str) -> str:
+    return re.sub(r"(?<!\[)\.(?!\])", "[.]", host)
+
+
+def for_teams(text: str) -> str:
+    """Render a model's Markdown for a Teams message: its structure stays, nothing in it is live."""
+    text = defang(visible(text))
+    text = text.replace("<", "&lt;").replace("![", "! [").replace("](", "] (").replace("][", "] [")
+    return text.replace("${", "$ {")
+
+
+def stable_part(text: str) -> str:
+    """Cut an unfinished text where its rendering can no longer change: after a whole word."""
+    end = max(text.rfind(" "), text.rfind("\n"))
+    return text[: end + 1]
+
+
+def plain(text: str, limit: int) -> str:
+    """Render untrusted text as one line without any markup, `limit` characters before escaping."""
+    line = " ".join(visible(text).split())
+    if len(line) > limit:
+        line = line[: limit - 1].rstrip() + "…"
+    return _MARKDOWN.sub(r"\\\1", for_teams(line))
+
+
+def unmarked(text: str, limit: int) -> str:
+    """Render untrusted text as one line for a field without markup, such as a task's title."""
+    line = " ".join(defang(visible(text)).split())
+    return line if len(line) <= limit else line[: limit - 1].rstrip() + "…"
+
+
+_TAGS = {
+    "p", "br", "strong", "em", "code", "pre", "ul", "ol", "li", "h3", "h4", "hr", "blockquote",
+    "table", "thead", "tbody", "tr", "th", "td",
+}  # fmt: skip
+
+
+def for_sentinel(markdown: str) -> str:
+    """Render a model's Markdown as the small, escaped HTML that Sentinel's comments and tasks show.
+
+    No link, image, style or script: raw HTML in the text is shown as text, URLs are defanged before
+    Markdown is read, and the result is checked once more against the list of tags.
+    """
+    text = defang(visible(markdown)).replace("![", "! [").replace("](", "] (")
+    html = MarkdownIt("commonmark", {"html": False, "linkify": False}).enable("table").render(text)
+    html = re.sub(r"<(/?)h[125-6]>", r"<\1h4>", html)
+    return nh3.clean(html, tags=_TAGS, attributes={}, link_rel=None).strip()
+
+
+def cut_html(html: str, limit: int) -> str:
+    """Shorten our own HTML to `limit` characters without leaving a tag open or an entity broken."""
+    if len(html) <= limit:
+        return html
+    note = "<p>(cut)</p>"
+    room = limit - len(note)
+    while room > 0:
+        shorter = nh3.clean(html[:room], tags=_TAGS, attributes={}, link_rel=None)
+        if len(shorter) + len(note) <= limit:
+            return shorter + note
+        room -= len(shorter) + len(note) - limit
+    return ""
+
+
+def folded(text: str) -> str:
+    """Bring text to the form in which look-alikes compare equal (NFKC, hidden characters out)."""
+    return _HIDDEN.sub("", unicodedata.normalize("NFKC", text)).casefold()

@@ -1,0 +1,329 @@
+"""What the use cases ask of the world, as Protocols; `app.py` wires the adapters behind them."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Any, Protocol
+
+from .domain.incident import Alert, Comment, Entity, Incident, IncidentRef, Mention, Task
+from .domain.proposal import Proposal, Write
+from .domain.transcript import Message, Thread, Turn
+
+JsonObject = dict[str, Any]
+
+
+class Clock(Protocol):
+    """Time, so that a test may hold it. `now` is aware and in UTC; `sleep` takes seconds."""
+
+    def now(self) -> datetime: ...
+
+    def monotonic(self) -> float: ...
+
+    async def sleep(self, seconds: float) -> None: ...
+
+
+# --- the model -----------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """What an answer cost, in tokens, and who gave it: the last thing a stream yields."""
+
+    model: str
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
+    cached_tokens: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Structured:
+    """A structured answer: the JSON object asked for, and its cost."""
+
+    data: JsonObject
+    usage: Usage
+
+
+class ChatModel(Protocol):
+    """A chat model by deployment; every failure is one of `errors.ModelError`."""
+
+    @property
+    def name(self) -> str: ...
+
+    def stream(self, messages: Sequence[Message], *, limit: int) -> AsyncIterator[str | Usage]:
+        """Yield pieces of the answer as they come, then one `Usage`.
+
+        `limit` caps the answer in tokens. Closing the iterator stops the model.
+        """
+        ...
+
+    async def structured(
+        self, messages: Sequence[Message], *, name: str, schema: Mapping[str, Any], limit: int
+    ) -> Structured:
+        """Ask for one JSON object of this JSON schema."""
+        ...
+
+
+# --- Sentinel ------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class IncidentPage:
+    """One page of a listing; `more` fetches the next one where it is not empty."""
+
+    incidents: tuple[Incident, ...]
+    more: str = ""
+
+
+class Incidents(Protocol):
+    """One workspace's incidents; every failure is one of `errors.SentinelError`."""
+
+    async def get(self, incident_id: str) -> Incident: ...
+
+    async def find(self, mention: Mention) -> Incident:
+        """Resolve what a sentence named; raises IncidentNotFound."""
+        ...
+
+    async def list(
+        self, *, filter: str = "", order: str = "", top: int = 50, more: str = ""
+    ) -> IncidentPage:
+        """List by OData filter and order, or go on with a page's `more`."""
+        ...
+
+    async def alerts(self, incident_id: str) -> tuple[Alert, ...]: ...
+
+    async def entities(self, incident_id: str) -> tuple[Entity, ...]: ...
+
+    async def comments(self, incident_id: str) -> tuple[Comment, ...]: ...
+
+    async def tasks(self, incident_id: str) -> tuple[Task, ...]: ...
+
+    async def add_comment(self, incident_id: str, comment_id: str, html: str) -> None:
+        """Write a comment under our own GUID; the same GUID again changes nothing."""
+        ...
+
+    async def add_task(self, incident_id: str, task_id: str, title: str, html: str) -> None:
+        """Write a task under our own GUID; the same GUID again changes nothing."""
+        ...
+
+    async def update(self, incident_id: str, changes: Mapping[str, Any]) -> Incident:
+        """Change these writable properties and keep every other one.
+
+        PUT replaces the incident, so this reads, merges, and writes with the etag it read; when
+        somebody was faster it reads again, a bounded number of times (SentinelConflict).
+        """
+        ...
+
+
+# --- the store -----------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """An activity that was accepted and is owed an answer.
+
+    `key` names the activity for good; `body` is the activity as it came. `progress` survives a
+    crash: what was already sent for it, and the finished reply once there is one. `attempts`
+    counts how often work on it began.
+    """
+
+    key: str
+    conversation: str
+    body: JsonObject
+    accepted: datetime
+    attempts: int = 0
+    progress: JsonObject = field(default_factory=dict[str, Any])
+
+
+@dataclass(frozen=True, slots=True)
+class AuditItem:
+    """One line of the record: who did what to which incident, when; never secrets."""
+
+    at: datetime
+    tenant: str
+    action: str
+    analyst_id: str = ""
+    analyst_name: str = ""
+    incident: IncidentRef | None = None
+    detail: JsonObject = field(default_factory=dict[str, Any])
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What a turn leaves behind, committed as one: all of it or none."""
+
+    claim: str
+    progress: JsonObject
+    thread: Thread | None = None
+    turn: Turn | None = None
+    proposal: Proposal | None = None
+    audit: tuple[AuditItem, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Erased:
+    """How much was deleted."""
+
+    turns: int
+    proposals: int = 0
+
+
+class Store(Protocol):
+    """What Casemate remembers. Every method is one transaction; failures are StoreError.
+
+    Times are passed in, so that two replicas and a test agree on whose they are.
+    """
+
+    async def open(self) -> None: ...
+
+    async def close(self) -> None: ...
+
+    async def ping(self) -> None: ...
+
+    # claims: accepted activities, worked on in order within a conversation
+
+    async def accept(self, claim: Claim) -> bool:
+        """Keep an activity; False when its key was accepted before."""
+        ...
+
+    async def take(
+        self, conversation: str, owner: str, now: datetime, lease: timedelta
+    ) -> Claim | None:
+        """Lease the conversation's oldest unfinished claim to `owner`, counting an attempt.
+
+        None when there is none, or when another owner's lease on it still runs.
+        """
+        ...
+
+    async def renew(self, owner: str, now: datetime, lease: timedelta) -> None:
+        """Extend all leases that `owner` still holds."""
+        ...
+
+    async def note(self, key: str, owner: str, progress: JsonObject) -> bool:
+        """Merge into a claim's progress; False when `owner` no longer holds it."""
+        ...
+
+    async def finish(self, key: str, owner: str, now: datetime) -> bool:
+        """Mark a claim done and forget its body; False when `owner` no longer holds it."""
+        ...
+
+    async def release(self, owner: str) -> None:
+        """Hand back every claim that `owner` holds, so that any replica may go on."""
+        ...
+
+    async def waiting(self, now: datetime) -> tuple[str, ...]:
+        """Conversations whose oldest unfinished claim nobody holds."""
+        ...
+
+    async def backlog(self) -> int:
+        """Count unfinished claims."""
+        ...
+
+    # history
+
+    async def commit(self, outcome: Outcome, owner: str) -> bool:
+        """Keep a turn's outcome as one; False (and nothing kept) when the claim was lost."""
+        ...
+
+    async def turns(self, thread: Thread, limit: int) -> tuple[Turn, ...]:
+        """The newest `limit` turns of a history, oldest first."""
+        ...
+
+    async def forget_thread(self, thread: Thread) -> Erased: ...
+
+    async def forget_analyst(self, tenant: str, analyst: str) -> Erased:
+        """Delete an analyst's histories, focus and proposals; the audit stays."""
+        ...
+
+    # focus: which incident is meant
+
+    async def set_focus(
+        self, tenant: str, conversation: str, analyst: str, incident: IncidentRef, now: datetime
+    ) -> None: ...
+
+    async def focus(self, tenant: str, conversation: str, analyst: str) -> IncidentRef | None:
+        """The analyst's own focus in this conversation, else the conversation's newest."""
+        ...
+
+    # proposals and what became of them
+
+    async def keep_proposal(self, proposal: Proposal) -> None: ...
+
+    async def proposal(self, proposal_id: str) -> Proposal | None: ...
+
+    async def begin_write(self, write: Write) -> Write:
+        """Record the intention to write, once: whoever began first is who comes back."""
+        ...
+
+    async def end_write(self, write: Write, audit: AuditItem) -> None:
+        """Record that Sentinel has it, together with its audit item."""
+        ...
+
+    async def writes(self, proposal_id: str) -> tuple[Write, ...]: ...
+
+    # places, outbox, audit
+
+    async def keep_place(self, tenant: str, conversation: str, place: JsonObject) -> None: ...
+
+    async def places(self, tenant: str) -> tuple[JsonObject, ...]: ...
+
+    async def drop_place(self, tenant: str, conversation: str) -> None: ...
+
+    async def enqueue(self, key: str, place: str, body: JsonObject, due: datetime) -> bool:
+        """Put a message in the outbox; False when its key was there before."""
+        ...
+
+    async def due(self, now: datetime, limit: int) -> tuple[tuple[str, str, JsonObject], ...]:
+        """Undelivered messages whose time has come, oldest first: key, place, body."""
+        ...
+
+    async def delivered(self, key: str, activity_id: str) -> None: ...
+
+    async def record(self, item: AuditItem) -> None: ...
+
+    async def audit(self, incident: IncidentRef, limit: int) -> tuple[AuditItem, ...]:
+        """The newest `limit` items on an incident, oldest first."""
+        ...
+
+    async def sweep(self, now: datetime, keep: timedelta) -> None:
+        """Delete histories, finished claims, proposals and delivered messages older than `keep`."""
+        ...
+
+
+# --- carrying answers ----------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Citation:
+    """A source an answer names as `[position]`."""
+
+    position: int
+    name: str
+    abstract: str
+    url: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """What is said in the end: safe Markdown text, cards, and whether a model wrote it."""
+
+    text: str = ""
+    cards: tuple[JsonObject, ...] = ()
+    citations: tuple[Citation, ...] = ()
+    by_model: bool = False
+
+
+class Courier(Protocol):
+    """Carries one answer to the place the question came from, at that place's pace."""
+
+    async def working(self, text: str) -> None:
+        """Say in one line what is being done, before any text of the answer."""
+        ...
+
+    def write(self, text: str) -> None:
+        """Show the answer so far (the whole of it, each time); raises Stopped.
+
+        Never waits: what the platform's pace does not allow is shown with the next update.
+        """
+        ...

@@ -1,0 +1,226 @@
+"""Reads the environment, once, into one value; the only place that does.
+
+Every wrong or missing name is reported at once, each with what to do about it.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, cast
+from urllib.parse import urlsplit
+from uuid import UUID
+
+from .domain import endpoint
+from .domain.incident import Workspace
+from .errors import SettingsError
+
+PUBLIC_OPENID_METADATA = "https://login.botframework.com/v1/.well-known/openidconfiguration"
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """What the environment asks for; secrets stay out of `repr`."""
+
+    host: str
+    port: int
+    bot_app_id: str
+    bot_app_type: str
+    bot_tenant_id: str
+    bot_app_password: str = field(repr=False)
+    bot_openid_metadata: str
+    entra_authority: str
+    allowed_tenants: frozenset[str]
+    soc_team_id: str
+    model_base_url: str
+    model: str
+    model_api_key: str = field(repr=False)
+    workspace: Workspace
+    arm_endpoint: str
+    store_path: str
+    history_days: int
+    prompts_dir: Path | None
+
+    @property
+    def local_mode(self) -> bool:
+        """Loopback only, no bot identity: what runs where `BOT_APP_ID` is unset."""
+        return not self.bot_app_id
+
+    @property
+    def loopback_services(self) -> bool:
+        """Say whether a service URL on loopback is expected: local mode, or a test's own issuer."""
+        return self.local_mode or endpoint.is_loopback(self.bot_openid_metadata)
+
+    @staticmethod
+    def from_env(environment: Mapping[str, str]) -> Settings:
+        """Read and check all settings. Raises SettingsError with every problem in it."""
+        return _Reader(environment).read()
+
+
+class _Reader:
+    def __init__(self, environment: Mapping[str, str]) -> None:
+        self._environment = environment
+        self._problems: list[str] = []
+
+    def read(self) -> Settings:
+        app_id = self._guid("BOT_APP_ID")
+        local = not app_id
+        app_type = self._one_of("BOT_APP_TYPE", ("SingleTenant", "UserAssignedMSI"))
+        tenant = self._guid("BOT_TENANT_ID", "the tenant of BOT_APP_ID" if not local else "")
+        password = self._text("BOT_APP_PASSWORD")
+        if not local and app_type == "SingleTenant" and not password:
+            self._wrong(
+                "BOT_APP_PASSWORD", "is missing: a SingleTenant bot needs its client secret"
+            )
+        tenants = [each.strip().lower() for each in self._text("ALLOWED_TENANT_IDS").split(",")]
+        for each in filter(None, tenants):
+            if not _is_guid(each):
+                self._wrong("ALLOWED_TENANT_IDS", f"holds {each[:60]!r}, which is not a GUID")
+        settings = Settings(
+            host=self._host(local),
+            port=self._number("PORT", 3978, 0, 65535),
+            bot_app_id=app_id,
+            bot_app_type=app_type,
+            bot_tenant_id=tenant,
+            bot_app_password=password,
+            bot_openid_metadata=self._url("BOT_OPENID_METADATA", PUBLIC_OPENID_METADATA),
+            entra_authority=self._url("ENTRA_AUTHORITY", "https://login.microsoftonline.com"),
+            allowed_tenants=frozenset(filter(None, tenants)) or frozenset(filter(None, [tenant])),
+            soc_team_id=self._text("SOC_TEAM_ID"),
+            model_base_url=self._url("AZURE_OPENAI_BASE_URL", None) + "/",
+            model=self._text("AZURE_OPENAI_MODEL") or "gpt-5.4-mini",
+            model_api_key=self._text("AZURE_OPENAI_API_KEY"),
+            workspace=self._workspace(),
+            arm_endpoint=self._url("ARM_ENDPOINT", "https://management.azure.com"),
+            store_path=self._store(),
+            history_days=self._number("HISTORY_DAYS", 30, 1, 3650),
+            prompts_dir=self._folder("PROMPTS_DIR"),
+        )
+        if settings.soc_team_id:
+            self._wrong("SOC_TEAM_ID", "is not available in this version: leave it unset")
+        if self._one_of("WRITE_AS", ("bot", "analyst")) == "analyst":
+            self._wrong("WRITE_AS", "analyst is not available in this version: set it to bot")
+        if self._problems:
+            raise SettingsError(self._problems)
+        return settings
+
+    def _wrong(self, name: str, what: str) -> None:
+        self._problems.append(f"{name} {what}")
+
+    def _text(self, name: str) -> str:
+        return self._environment.get(name, "").strip()
+
+    def _guid(self, name: str, needed_as: str = "") -> str:
+        value = self._text(name).lower()
+        if not value and needed_as:
+            self._wrong(name, f"is missing: {needed_as}")
+        elif value and not _is_guid(value):
+            self._wrong(name, "is not a GUID")
+        return value
+
+    def _one_of(self, name: str, choices: tuple[str, ...]) -> str:
+        value = self._text(name)
+        for choice in choices:
+            if value.lower() == choice.lower():
+                return choice
+        if value:
+            self._wrong(name, f"must be one of: {', '.join(choices)}")
+        return choices[0]
+
+    def _number(self, name: str, default: int, low: int, high: int) -> int:
+        value = self._text(name)
+        if not value:
+            return default
+        if not (value.isascii() and value.isdigit()) or not low <= int(value) <= high:
+            self._wrong(name, f"must be a whole number from {low} to {high}")
+            return default
+        return int(value)
+
+    def _host(self, local: bool) -> str:
+        host = self._text("HOST") or ("127.0.0.1" if local else "0.0.0.0")  # noqa: S104 - a container's port is published by its platform
+        if local and not endpoint.is_loopback_host(host.strip("[]")):
+            self._wrong(
+                "HOST",
+                "must be loopback while BOT_APP_ID is unset: without an identity nobody is "
+                "authenticated",
+            )
+        return host
+
+    def _url(self, name: str, default: str | None) -> str:
+        value = self._text(name) or default
+        if value is None:
+            self._wrong(name, "is missing")
+            return ""
+        if problem := endpoint.problem(value):
+            self._wrong(name, problem)
+        return value.rstrip("/")
+
+    def _store(self) -> str:
+        url = self._text("STORE_URL") or "sqlite:///casemate.db"
+        if url.startswith("sqlite:///") and len(url) > len("sqlite:///"):
+            return url.removeprefix("sqlite:///")
+        if urlsplit(url).scheme == "https":
+            self._wrong("STORE_URL", "names a Cosmos DB account: this version has SQLite only")
+        else:
+            self._wrong("STORE_URL", "must look like sqlite:///casemate.db")
+        return ""
+
+    def _folder(self, name: str) -> Path | None:
+        value = self._text(name)
+        if not value:
+            return None
+        folder = Path(value)
+        if not folder.is_dir():
+            self._wrong(name, "is not a folder")
+        return folder
+
+    def _workspace(self) -> Workspace:
+        if listed := self._text("SENTINEL_WORKSPACES"):
+            return self._listed_workspace(listed)
+        names = ("SUBSCRIPTION_ID", "RESOURCE_GROUP", "WORKSPACE", "WORKSPACE_ID")
+        values = {name.lower(): self._text(f"SENTINEL_{name}") for name in names}
+        return self._checked_workspace(
+            values, values["workspace"], lambda name: f"SENTINEL_{name.upper()}"
+        )
+
+    def _listed_workspace(self, listed: str) -> Workspace:
+        nothing = Workspace("", "", "", "", "")
+        try:
+            entries = json.loads(listed)
+        except ValueError:
+            entries = None
+        if not isinstance(entries, list) or not entries:
+            self._wrong("SENTINEL_WORKSPACES", "is not a JSON list of workspaces")
+            return nothing
+        first = cast(list[Any], entries)[0]
+        if len(cast(list[Any], entries)) > 1:
+            self._wrong("SENTINEL_WORKSPACES", "lists several: this version serves one workspace")
+        if not isinstance(first, dict):
+            self._wrong("SENTINEL_WORKSPACES", "must hold objects")
+            return nothing
+        values = {str(name): str(value) for name, value in cast(dict[Any, Any], first).items()}
+        name = values.get("name", "") or values.get("workspace", "")
+        return self._checked_workspace(values, name, lambda field: f"SENTINEL_WORKSPACES: {field}")
+
+    def _checked_workspace(
+        self, values: Mapping[str, str], name: str, called: Callable[[str], str]
+    ) -> Workspace:
+        fields = ("subscription_id", "resource_group", "workspace", "workspace_id")
+        for each in fields:
+            value = values.get(each, "")
+            if not value:
+                self._wrong(called(each), "is missing")
+            elif each.endswith("_id") and not _is_guid(value):
+                self._wrong(called(each), "is not a GUID")
+            elif "/" in value or "?" in value or "#" in value:
+                self._wrong(called(each), "is not a name that Azure gives")
+        return Workspace(name, *(values.get(each, "") for each in fields))
+
+
+def _is_guid(value: str) -> bool:
+    try:
+        return str(UUID(value)) == value.lower()
+    except ValueError:
+        return False

@@ -1,0 +1,1 @@
+"""A workspace, a model and a portal page that need no account: real protocols on loopback."""
