@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any, Protocol
 
 from .domain.incident import Alert, Comment, Entity, Incident, IncidentRef, Mention, Task
+from .domain.people import Analyst, Place
 from .domain.proposal import Proposal, Write
 from .domain.transcript import Message, Thread, Turn
 
@@ -51,7 +52,7 @@ class ChatModel(Protocol):
     @property
     def name(self) -> str: ...
 
-    def stream(self, messages: Sequence[Message], *, limit: int) -> AsyncIterator[str | Usage]:
+    def stream(self, messages: Sequence[Message], *, limit: int) -> AsyncGenerator[str | Usage]:
         """Yield pieces of the answer as they come, then one `Usage`.
 
         `limit` caps the answer in tokens. Closing the iterator stops the model.
@@ -327,3 +328,54 @@ class Courier(Protocol):
         Never waits: what the platform's pace does not allow is shown with the next update.
         """
         ...
+
+
+# --- what is said, and what comes of it ----------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Said:
+    """Something an analyst said: `id` names it for good, `text` is without the bot's own name."""
+
+    id: str
+    analyst: Analyst
+    place: Place
+    text: str
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Answered:
+    """A reply and what it leaves behind; what it leaves is committed before the reply is sent."""
+
+    reply: Reply
+    thread: Thread | None = None
+    turn: Turn | None = None
+    proposal: Proposal | None = None
+    audit: tuple[AuditItem, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Clicked:
+    """A press on a card's button. `data` comes from the client: nothing in it is to be believed."""
+
+    analyst: Analyst
+    place: Place
+    data: JsonObject
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Clicking:
+    """What a click does to the chat: the card in its new state, or something said anew.
+
+    `message` is the whole message that carries the card, for those who did not click.
+    """
+
+    card: JsonObject | None = None
+    message: Reply | None = None
+    answered: Answered | None = None
+
+
+Respond = Callable[[Said, Courier], Awaitable[Answered]]
+Click = Callable[[Clicked], Awaitable[Clicking]]

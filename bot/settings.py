@@ -6,6 +6,7 @@ Every wrong or missing name is reported at once, each with what to do about it.
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -57,6 +58,16 @@ class Settings:
     def from_env(environment: Mapping[str, str]) -> Settings:
         """Read and check all settings. Raises SettingsError with every problem in it."""
         return _Reader(environment).read()
+
+
+def from_process() -> Settings:
+    """Read this process's environment. Raises SettingsError."""
+    return Settings.from_env(os.environ)
+
+
+def overlaid(values: Mapping[str, str]) -> Settings:
+    """Read `values`, and this process's environment where they name nothing."""
+    return Settings.from_env({**os.environ, **values})
 
 
 class _Reader:

@@ -1,1 +1,87 @@
-"""One module for each thing an analyst can do."""
+"""What an analyst can say and click, and who answers it.
+
+To add a word: write a module with a function like the others, give it a line in `ROUTES`, a line in
+`bot/cards/chat.py`, and a test.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+
+from bot.desk.desk import Desk
+from bot.desk.post import Postings
+from bot.domain.incident import Mention
+from bot.errors import ClickRefused
+from bot.ports import Answered, Click, Clicked, Clicking, Courier, Respond, Said
+
+from . import add, ask, forget, help, history, incident, incidents, tasks
+from .focus import named
+
+Handler = Callable[[Desk, Said, Courier, Mention | None], Awaitable[Answered]]
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """A word and who answers it; `takes_incident` where an incident may follow it."""
+
+    word: str
+    handler: Handler
+    takes_incident: bool = False
+
+
+ROUTES = (
+    Route("help", help.reply),
+    Route("incidents", incidents.reply),
+    Route("incident", incident.reply, takes_incident=True),
+    Route("summary", ask.summary, takes_incident=True),
+    Route("tasks", tasks.reply, takes_incident=True),
+    Route("history", history.reply, takes_incident=True),
+    Route("reset", forget.reset, takes_incident=True),
+    Route("forget me", forget.forget_me),
+)
+
+
+def route(text: str) -> tuple[Handler, Mention | None]:
+    """Find who answers a text: a word alone or with an incident behind it, else a question.
+
+    Words count in any case, with a slash in front or none.
+    """
+    words = " ".join(text.split()).removeprefix("/").strip()
+    plain = words.casefold().rstrip(".!? ")
+    if not plain:
+        return help.reply, None
+    for each in ROUTES:
+        if plain == each.word:
+            return each.handler, None
+        follows = words[len(each.word) :] if plain.startswith(f"{each.word} ") else ""
+        if each.takes_incident and (mention := named(follows)):
+            return each.handler, mention
+    if mention := named(words):
+        return incident.reply, mention
+    return ask.reply, None
+
+
+def responder(desk: Desk) -> Respond:
+    """Answer what is said at this desk."""
+
+    async def respond(said: Said, courier: Courier) -> Answered:
+        handler, mention = route(said.text)
+        return await handler(desk, said, courier, mention)
+
+    return respond
+
+
+def clicker(desk: Desk) -> Click:
+    """Do what is clicked at this desk. The data is the client's: its shape is checked here."""
+    postings = Postings()
+
+    async def click(clicked: Clicked) -> Clicking:
+        verb = clicked.data.get("verb")
+        if verb == "add":
+            return await add.click(desk, postings, clicked)
+        if verb == "incident":
+            return await incident.click(desk, clicked)
+        raise ClickRefused("This button is not one of mine.")
+
+    return click

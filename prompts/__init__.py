@@ -100,7 +100,7 @@ def _parse(name: str, source: str) -> Prompt:
         raise ValueError("starts with no header between two lines of ---")
     try:
         header = cast(dict[str, Any], yaml.safe_load(head))
-        declared = header.get("variables") or []
+        declared: object = header.get("variables") or []
         purpose = str(header["purpose"])
         named = header["name"]
     except (yaml.YAMLError, AttributeError, KeyError) as error:

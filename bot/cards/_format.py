@@ -6,7 +6,7 @@ import re
 from collections.abc import Sequence
 from datetime import UTC, datetime
 
-from ..domain.rendering import for_teams, plain
+from ..domain.rendering import for_teams, plain, visible
 
 
 def moment(at: datetime, now: datetime) -> str:
@@ -53,13 +53,17 @@ def excerpt(markdown: str, limit: int) -> str:
     A TextBlock runs `{{DATE(...)}}` and `{{TIME(...)}}` (docs: Adaptive Cards text features), which
     a chat message does not, so that is broken here.
     """
-    return for_teams(_cut(markdown.strip(), limit)).replace("{{", "{ {")
+    shown = _spelled_out(markdown, limit)
+    if len(shown) > limit:
+        shown = shown[: limit - 1].rstrip() + "…"
+    return for_teams(shown).replace("{{", "{ {")
 
 
 def is_cut(markdown: str, limit: int) -> bool:
     """Say whether `excerpt` leaves something out."""
-    return len(markdown.strip()) > limit
+    return len(_spelled_out(markdown, limit)) > limit
 
 
-def _cut(text: str, limit: int) -> str:
-    return text if len(text) <= limit else text[: limit - 1].rstrip() + "…"
+def _spelled_out(markdown: str, limit: int) -> str:
+    """Spell hidden characters out before the cut: one of them becomes up to nine."""
+    return visible(markdown.strip()[: limit + 1])

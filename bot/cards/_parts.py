@@ -25,7 +25,8 @@ _SEVERITIES = {"high": "attention", "medium": "warning", "low": "accent"}
 
 def size(card: Card) -> int:
     """Count a card's bytes in whichever is larger: UTF-16, as Teams counts, or escaped JSON."""
-    return max(len(json.dumps(card)), 2 * len(json.dumps(card, ensure_ascii=False)))
+    utf16 = json.dumps(card, ensure_ascii=False).encode("utf-16-le", "surrogatepass")
+    return max(len(json.dumps(card)), len(utf16))
 
 
 def fitted(build: Callable[[int], Card]) -> Card:
@@ -62,12 +63,12 @@ def text(words: str, **style: Any) -> Card:
 
 def title(words: str) -> Card:
     """Head a card; screen readers announce it as a heading."""
-    return text(words, style="heading", size="Medium", weight="Bolder")
+    return text(words, style="heading", size="medium", weight="bolder")
 
 
 def subtle(words: str, **style: Any) -> Card:
     """Show what matters less."""
-    return text(words, isSubtle=True, size="Small", **style)
+    return text(words, isSubtle=True, size="small", **style)
 
 
 def facts(pairs: Sequence[tuple[str, str]]) -> Card:
@@ -80,10 +81,10 @@ def notices(warnings: Sequence[str], note: str, share: int) -> list[Card]:
     """Put what an analyst must see first at the top: suspicious text, then a weaker note."""
     blocks: list[Card] = []
     if warnings:
-        lines = [text(plain(warning, min(300, share)), spacing="Small") for warning in warnings[:4]]
+        lines = [text(plain(warning, min(300, share)), spacing="small") for warning in warnings[:4]]
         if len(warnings) > 4:
-            lines.append(text(f"and {len(warnings) - 4} more", spacing="Small"))
-        lines[0] |= {"weight": "Bolder", "spacing": "None"}
+            lines.append(text(f"and {len(warnings) - 4} more", spacing="small"))
+        lines[0] |= {"weight": "bolder", "spacing": "none"}
         blocks.append({"type": "Container", "style": "attention", "items": lines})
     if note:
         line = text(plain(note, min(300, share)))

@@ -9,20 +9,21 @@ from ..domain.incident import Incident
 from ..domain.rendering import plain
 from ..domain.transcript import Turn
 from ._format import excerpt, moment
-from ._parts import Card, card, facts, fitted, say, subtle, text, title
+from ._parts import Card, action_set, card, facts, fitted, say, subtle, text, title
 
 MAX_TURNS = 8
 
 _WORDS = (
     ("incidents", "the open incidents"),
-    ("incident 42", "take up incident 42"),
+    ("incident N", "take up incident N"),
     ("summary", "what happened, in short"),
     ("tasks", "what to look into, to add with a click"),
     ("history", "what you asked about this incident"),
     ("reset", "forget this incident's chat"),
     ("forget me", "delete all I keep about your chats"),
 )
-_BUTTONS = ("incidents", "summary", "tasks", "history")
+# Two by two: four in a row do not fit on a phone.
+_BUTTONS = (("incidents", "summary"), ("tasks", "history"))
 
 
 def help_card() -> Card:
@@ -34,8 +35,9 @@ def help_card() -> Card:
             "and ask on. Nothing is written to Sentinel until you click."
         ),
         facts(_WORDS),
+        *(action_set([say(word.capitalize(), word) for word in row]) for row in _BUTTONS),
     ]
-    return card(body, [say(word.capitalize(), word) for word in _BUTTONS])
+    return card(body)
 
 
 def history_card(turns: Sequence[Turn], incident: Incident, now: datetime) -> Card:
@@ -45,7 +47,7 @@ def history_card(turns: Sequence[Turn], incident: Incident, now: datetime) -> Ca
     def build(share: int) -> Card:
         body = [
             title(f"Your questions about incident {incident.number}"),
-            subtle(plain(incident.title, min(150, share)), spacing="None"),
+            subtle(plain(incident.title, min(150, share)), spacing="none"),
         ]
         if not turns:
             body.append(text("You have not asked anything about it yet."))
@@ -53,9 +55,9 @@ def history_card(turns: Sequence[Turn], incident: Incident, now: datetime) -> Ca
             body.append(subtle(f"and {len(turns) - len(shown)} earlier"))
         for turn in shown:
             body += [
-                subtle(moment(turn.asked, now), separator=True, spacing="Medium"),
-                text(plain(turn.question, min(200, share)), weight="Bolder", spacing="None"),
-                text(excerpt(turn.answer, min(300, share)), spacing="Small"),
+                subtle(moment(turn.asked, now), separator=True, spacing="medium"),
+                text(plain(turn.question, min(200, share)), weight="bolder", spacing="none"),
+                text(excerpt(turn.answer, min(300, share)), spacing="small"),
             ]
         return card(body, full_width=True)
 

@@ -26,11 +26,10 @@ from ._parts import (
 
 MAX_LISTED = 10
 _NOBODY = "nobody yet"
+_UNTITLED = "(no title)"
 
 
-def incident_card(
-    case: CaseFile | Incident, now: datetime, warnings: Sequence[str] = (), note: str = ""
-) -> Card:
+def incident_card(case: CaseFile | Incident, now: datetime, warnings: Sequence[str] = ()) -> Card:
     """Show an incident at a glance; a case file adds its entities and tasks.
 
     `warnings` name text in the incident that is addressed to an assistant.
@@ -38,21 +37,16 @@ def incident_card(
     incident = case.incident if isinstance(case, CaseFile) else case
 
     def build(share: int) -> Card:
-        severity = text(
-            plain(incident.severity, min(40, share)),
-            color=severity_colour(incident.severity),
-            weight="Bolder",
-        )
         body = [
-            *notices(warnings, note, share),
+            *notices(warnings, "", share),
             title(f"Incident {incident.number}"),
-            text(plain(incident.title, min(300, share)), spacing="Small"),
-            _beside([severity], [text(_status(incident, share))]),
+            text(plain(incident.title, min(300, share)) or _UNTITLED, spacing="small"),
+            _beside([_severity(incident, share)], [text(_status(incident, share))]),
             facts(_facts(case, incident, now, share)),
         ]
         buttons = [
-            say("Summary", "summary"),
-            say("Tasks", "tasks"),
+            say("Summary", f"summary #{incident.number}"),
+            say("Tasks", f"tasks #{incident.number}"),
             *open_link("Open in Sentinel", incident.url),
         ]
         return card(body, buttons, full_width=True)
@@ -79,33 +73,34 @@ def _row(incident: Incident, now: datetime, share: int) -> Card:
     owner = plain(incident.owner, min(60, share)) or _NOBODY
     old = f" · {age(incident.created, now)}" if incident.created else ""
     lines = [
-        text(
-            f"{incident.number} · {plain(incident.severity, min(40, share))}",
-            color=severity_colour(incident.severity),
-            weight="Bolder",
-        ),
-        text(plain(incident.title, min(120, share)), spacing="None"),
-        subtle(f"{_status(incident, share)} · {owner}{old}", spacing="None"),
+        _severity(incident, share, f"{incident.number} · "),
+        text(plain(incident.title, min(120, share)) or _UNTITLED, spacing="none"),
+        subtle(f"{_status(incident, share)} · {owner}{old}", spacing="none"),
     ]
     button = execute(
         "Open",
         {"verb": "incident", "workspace": incident.ref.workspace, "incident": incident.ref.id},
     )
     row = _beside(lines, [action_set([button])], stretch_first=True)
-    return row | {"separator": True, "spacing": "Medium"}
+    return row | {"separator": True, "spacing": "medium"}
 
 
 def _beside(left: list[Card], right: list[Card], *, stretch_first: bool = False) -> Card:
     widths = ("stretch", "auto") if stretch_first else ("auto", "stretch")
     columns = [
-        {"type": "Column", "width": width, "items": items, "verticalContentAlignment": "Center"}
+        {"type": "Column", "width": width, "items": items, "verticalContentAlignment": "center"}
         for width, items in zip(widths, (left, right), strict=True)
     ]
-    return {"type": "ColumnSet", "columns": columns, "spacing": "Small"}
+    return {"type": "ColumnSet", "columns": columns, "spacing": "small"}
+
+
+def _severity(incident: Incident, share: int, number: str = "") -> Card:
+    words = plain(incident.severity, min(40, share)) or "No severity"
+    return text(number + words, color=severity_colour(incident.severity), weight="bolder")
 
 
 def _status(incident: Incident, share: int) -> str:
-    status = plain(incident.status, min(40, share))
+    status = plain(incident.status, min(40, share)) or "No status"
     if not incident.classification:
         return status
     return f"{status} as {plain(spaced(incident.classification), min(40, share)).lower()}"
@@ -118,20 +113,20 @@ def _facts(
     entities = [entity.name for entity in case.entities] if isinstance(case, CaseFile) else []
     return [
         ("Owner", plain(incident.owner, limit) or _NOBODY),
-        ("Holds", _counts(case, incident)),
+        ("Contains", _counts(case, incident)),
         ("Tactics", listed([spaced(tactic) for tactic in incident.tactics], limit)),
         ("Techniques", listed(incident.techniques, limit)),
         ("Entities", listed(entities, limit)),
         ("Products", listed(incident.products, limit)),
-        ("First activity", _moment(incident.first_activity, now)),
-        ("Last activity", _moment(incident.last_activity, now)),
-        ("Created", _moment(incident.created, now)),
+        ("Activity", _span(incident, now)),
+        ("Created", moment(incident.created, now) if incident.created else ""),
         ("Labels", listed(incident.labels, limit)),
     ]
 
 
-def _moment(at: datetime | None, now: datetime) -> str:
-    return moment(at, now) if at else ""
+def _span(incident: Incident, now: datetime) -> str:
+    ends = (incident.first_activity, incident.last_activity)
+    return " to ".join(moment(at, now) for at in ends if at)
 
 
 def _counts(case: CaseFile | Incident, incident: Incident) -> str:

@@ -52,7 +52,7 @@ def tasks_card(proposal: Proposal, writes: Sequence[Write], warnings: Sequence[s
             body.append(subtle("Long tasks are cut here. The incident gets the whole text."))
         as_comment = next((one for one in writes if one.done and one.kind == "comment"), None)
         if as_comment:
-            body.append(_added(as_comment, share, "as a comment "))
+            body.append(_added(as_comment, share, "as a comment ") | {"separator": True})
         body.append(_origin(proposal, share))
         return card(body, _for_all(proposal, writes, as_comment), full_width=True)
 
@@ -64,7 +64,13 @@ def _for_all(proposal: Proposal, writes: Sequence[Write], as_comment: Write | No
     left = sum(written(writes, "task", index) is None for index in range(total))
     buttons: list[Card] = []
     if left:
-        label = "Add all" if left == total else f"Add the other {left}" if left > 1 else "Add last"
+        label = (
+            "Add all"
+            if left == total
+            else f"Add the other {left}"
+            if left > 1
+            else "Add the last one"
+        )
         buttons.append(_add(label, proposal, "task", "all"))
     if total and not as_comment:
         buttons.append(_add("Also as a comment", proposal, "comment", "all"))
@@ -72,14 +78,14 @@ def _for_all(proposal: Proposal, writes: Sequence[Write], as_comment: Write | No
 
 
 def _task(proposal: Proposal, index: int, item: Item, write: Write | None, share: int) -> Card:
-    lines = [text(f"{index + 1}. {plain(item.title, min(150, share))}", weight="Bolder")]
+    lines = [text(f"{index + 1} · {plain(item.title, min(150, share))}", weight="bolder")]
     if item.text.strip():
-        lines.append(text(excerpt(item.text, share), spacing="Small"))
+        lines.append(text(excerpt(item.text, share), spacing="small"))
     if write:
         lines.append(_added(write, share))
     else:
         lines.append(action_set([_add("Add task", proposal, "task", index)]))
-    return {"type": "Container", "items": lines, "separator": True, "spacing": "Medium"}
+    return {"type": "Container", "items": lines, "separator": True, "spacing": "medium"}
 
 
 def _add(label: str, proposal: Proposal, kind: WriteKind, item: int | str) -> Card:
@@ -88,7 +94,7 @@ def _add(label: str, proposal: Proposal, kind: WriteKind, item: int | str) -> Ca
 
 def _added(write: Write, share: int, how: str = "") -> Card:
     name = plain(write.by_name, min(60, share))
-    return text(f"✓ Added {how}by {name}, {time_of_day(write.at)}", color="Good", spacing="Small")
+    return text(f"✓ Added {how}by {name}, {time_of_day(write.at)}", color="good", spacing="small")
 
 
 def _origin(proposal: Proposal, share: int) -> Card:

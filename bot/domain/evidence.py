@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
@@ -168,6 +168,24 @@ def _capped(value: Any) -> Any:
     if isinstance(value, tuple):
         return [_capped(each) for each in value[:FACTS]]  # pyright: ignore[reportUnknownVariableType]
     return value
+
+
+def within(evidence: Evidence, count: Callable[[str], int], budget: int) -> Evidence:
+    """Leave out the last exhibits until the rest fits `budget` tokens, and say how many.
+
+    The incident itself always stays; tasks and comments go before entities and alerts.
+    """
+    kept: list[Exhibit] = []
+    for exhibit in evidence.exhibits:
+        budget -= count(exhibit.line) + 1
+        if budget < 0 and kept:
+            break
+        kept.append(exhibit)
+    left = len(evidence.exhibits) - len(kept)
+    if not left:
+        return evidence
+    omitted = (*evidence.omitted, f"{left} more exhibits were left out for want of room")
+    return replace(evidence, exhibits=tuple(kept), omitted=omitted)
 
 
 def fence(evidence: Evidence, marker: str, read_at: datetime) -> str:

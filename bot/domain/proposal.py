@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import Literal
+from typing import Any, Literal
 
 from .incident import IncidentRef
 
@@ -29,18 +29,25 @@ class Item:
 
 @dataclass(frozen=True, slots=True)
 class Provenance:
-    """What an analyst must be able to see later: who asked, what answered, from what."""
+    """What an analyst must be able to see later: who asked, what answered, from what.
+
+    `asked_by_id` is empty where nobody asked: a suggestion made when the incident arrived.
+    """
 
     asked_by: str
     question: str
     model: str
     prompt: str
     evidence: tuple[str, ...] = ()
+    asked_by_id: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class Proposal:
-    """The stored side of a card: the card itself carries only `id`."""
+    """The stored side of a card: the card itself carries only `id`.
+
+    `message` is what was said above the card, so that the whole message can be edited later.
+    """
 
     id: str
     kind: ProposalKind
@@ -51,6 +58,7 @@ class Proposal:
     items: tuple[Item, ...]
     provenance: Provenance
     created: datetime
+    message: Mapping[str, Any] = field(default_factory=dict[str, Any])
 
     def expired(self, now: datetime) -> bool:
         """Say whether a click comes too late."""

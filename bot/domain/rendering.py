@@ -67,11 +67,24 @@ def _dotless(host: str) -> str:
     return re.sub(r"(?<!\[)\.(?!\])", "[.]", host)
 
 
+# What makes markup, images, links (also by reference) and card expressions of a text.
+_LIVE = (
+    ("<", "&lt;"),
+    ("![", "! ["),
+    ("](", "] ("),
+    ("][", "] ["),
+    ("]:", "] :"),
+    ("${", "$ {"),
+    ("{{", "{ {"),
+)
+
+
 def for_teams(text: str) -> str:
     """Render a model's Markdown for a Teams message: its structure stays, nothing in it is live."""
     text = defang(visible(text))
-    text = text.replace("<", "&lt;").replace("![", "! [").replace("](", "] (").replace("][", "] [")
-    return text.replace("${", "$ {")
+    for live, inert in _LIVE:
+        text = text.replace(live, inert)
+    return text
 
 
 def stable_part(text: str) -> str:
@@ -82,10 +95,11 @@ def stable_part(text: str) -> str:
 
 def plain(text: str, limit: int) -> str:
     """Render untrusted text as one line without any markup, `limit` characters before escaping."""
-    line = " ".join(visible(text).split())
+    line = " ".join(visible(text[: 4 * limit]).split())
     if len(line) > limit:
         line = line[: limit - 1].rstrip() + "…"
-    return _MARKDOWN.sub(r"\\\1", for_teams(line))
+    escaped = _MARKDOWN.sub(r"\\\1", for_teams(line))
+    return re.sub(r"^(\d*)([-.])(?= )", r"\1\\\2", escaped)
 
 
 def unmarked(text: str, limit: int) -> str:

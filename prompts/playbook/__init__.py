@@ -51,7 +51,11 @@ class PlaybookTask:
 
 @dataclass(frozen=True, slots=True)
 class Tactic:
-    """One tactic: `id` as MITRE numbers it (empty where it does not), `name` as Sentinel spells it."""
+    """One tactic, under the name that Sentinel spells it with.
+
+    `id` is MITRE's number, empty where there is none. `urgency` orders the steps of an incident
+    with several tactics: 1 cannot wait, 5 can.
+    """
 
     id: str
     name: str
@@ -59,6 +63,7 @@ class Tactic:
     description: str
     first_questions: tuple[str, ...]
     tasks: tuple[PlaybookTask, ...]
+    urgency: int = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,9 +92,9 @@ class Playbook:
     def tasks(self, names: Iterable[str]) -> tuple[PlaybookTask, ...]:
         """The steps for these tactics: each tactic's first one, then the second ones, and so on.
 
-        The general steps where none of the tactics is known.
+        The most urgent tactic comes first. Where no tactic is known these are the general steps.
         """
-        tactics = self.known(names) or (self.general,)
+        tactics = sorted(self.known(names), key=lambda each: each.urgency) or [self.general]
         rounds = zip_longest(*(tactic.tasks for tactic in tactics))
         return tuple(dict.fromkeys(task for each in rounds for task in each if task))
 
@@ -126,6 +131,8 @@ def _parse(data: object) -> Tactic:
     if not isinstance(data, dict):
         raise ValueError("is not a tactic")
     fields = cast(dict[str, Any], data)
+    if fields.get("urgency", 3) not in range(1, 6):
+        raise ValueError("urgency is a number from 1 to 5")
     try:
         tasks = tuple(
             PlaybookTask(str(task["title"]), " ".join(str(task["description"]).split()))
@@ -138,11 +145,14 @@ def _parse(data: object) -> Tactic:
             " ".join(str(fields["description"]).split()),
             tuple(str(question) for question in fields["first_questions"]),
             tasks,
+            fields.get("urgency", 3),
         )
     except KeyError as error:
         raise ValueError(f"{error.args[0]} is missing") from error
     except TypeError as error:
         raise ValueError("tasks is a list of title and description") from error
+    if not isinstance(fields["first_questions"], list):
+        raise ValueError("first_questions and tasks are lists")
     for task in tasks:
         _check(task)
     return tactic

@@ -1,0 +1,213 @@
+"""Gets Entra ID tokens for the services Casemate calls, as the identity it was given.
+
+One credential a process and identity, one `Tokens` for each service it is used with. Nothing here
+shows a secret or a token in a repr, an error or a log. Every failure is a CasemateError.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Protocol, cast
+from urllib.parse import quote, urlsplit
+
+import aiohttp
+
+from ..domain.endpoint import is_loopback, takes_token
+from ..errors import CasemateError
+from ..ports import Clock
+from ..wire import Answer
+
+if TYPE_CHECKING:
+    from azure.core.credentials_async import AsyncTokenCredential
+
+MODEL_SCOPE = "https://ai.azure.com/.default"
+CONNECTOR_SCOPE = "https://api.botframework.com/.default"
+PUBLIC_AUTHORITY = "https://login.microsoftonline.com"
+
+_AHEAD = 300.0  # seconds before its end at which a token is replaced
+_PAUSE = 30.0  # seconds between attempts to replace a token that still works
+_TIMEOUT = 20.0
+
+_UNAVAILABLE = (
+    "I cannot sign in to Azure: Entra ID gave me no token. Please try again in a minute; if it "
+    "lasts, whoever runs Casemate should check its identity."
+)
+
+
+def arm_scope(endpoint: str) -> str:
+    """Name the scope of Azure Resource Manager at this address: each cloud's is its own host."""
+    return f"https://{urlsplit(endpoint).hostname}/.default"
+
+
+@dataclass(frozen=True, slots=True)
+class BotIdentity:
+    """The bot's registration in Entra ID; `app_type` is `SingleTenant` or `UserAssignedMSI`."""
+
+    app_id: str
+    tenant_id: str = ""
+    app_type: str = "SingleTenant"
+    secret: str = field(default="", repr=False)
+    authority: str = PUBLIC_AUTHORITY
+
+
+@dataclass(frozen=True, slots=True)
+class AccessToken:
+    """A bearer token and its end, in seconds of Unix time."""
+
+    token: str = field(repr=False)
+    expires_on: float
+
+
+class Credential(Protocol):
+    """What proves an identity to Entra ID."""
+
+    async def get_token(self, scope: str) -> AccessToken:
+        """Get a token for a scope; raises CasemateError."""
+        ...
+
+    async def close(self) -> None:
+        """Let go of connections."""
+        ...
+
+
+async def credential(
+    identity: BotIdentity | None, session: aiohttp.ClientSession, clock: Clock
+) -> Credential:
+    """Make the credential of this process.
+
+    That is the bot's managed identity, or its secret; without either (local mode against real
+    Azure endpoints) it is whoever is signed in on this machine.
+    """
+    authority = identity.authority if identity else ""
+    if identity and identity.secret and is_loopback(authority) and not takes_token(authority):
+        return _LoopbackSecret(identity, session, clock)
+    # Importing azure-identity takes a quarter of a second, and runs a program to name the machine.
+    return await asyncio.to_thread(_azure_credential, identity)
+
+
+def _azure_credential(identity: BotIdentity | None) -> Credential:
+    from azure.identity import aio
+
+    if identity and identity.app_type == "UserAssignedMSI":
+        return _Azure(aio.ManagedIdentityCredential(client_id=identity.app_id))
+    if not identity or not identity.secret:
+        return _Azure(aio.DefaultAzureCredential())
+    authority = identity.authority.rstrip("/")
+    return _Azure(
+        aio.ClientSecretCredential(
+            identity.tenant_id,
+            identity.app_id,
+            identity.secret,
+            authority=authority,
+            disable_instance_discovery=authority != PUBLIC_AUTHORITY,
+        )
+    )
+
+
+class Tokens:
+    """Gives a bearer token for one scope each time it is called, asking Entra ID only at times.
+
+    Callers at the same moment share one request. A token is replaced five minutes before its end;
+    while that fails the old one is used to its end. Raises CasemateError.
+    """
+
+    def __init__(self, credential: Credential, scope: str, clock: Clock) -> None:
+        self._credential = credential
+        self._scope = scope
+        self._clock = clock
+        self._current = AccessToken("", 0.0)
+        self._next_request = 0.0
+        self._request: asyncio.Task[None] | None = None
+
+    async def __call__(self) -> str:
+        """Give a token that is good now."""
+        ends, now = self._current.expires_on, self._now()
+        if now < ends and now < max(ends - _AHEAD, self._next_request):
+            return self._current.token
+        if self._request is None or self._request.done():
+            self._next_request = now + _PAUSE
+            self._request = asyncio.create_task(self._renew())
+            self._request.add_done_callback(lambda task: task.cancelled() or task.exception())
+        try:
+            # A caller who gives up must not take the token from the others.
+            await asyncio.shield(self._request)
+        except CasemateError:
+            if self._now() >= self._current.expires_on:
+                raise
+        return self._current.token
+
+    async def _renew(self) -> None:
+        try:
+            async with asyncio.timeout(_TIMEOUT):
+                self._current = await self._credential.get_token(self._scope)
+        except TimeoutError:
+            raise CasemateError(_UNAVAILABLE) from None
+
+    def _now(self) -> float:
+        return self._clock.now().timestamp()
+
+
+class _Azure:
+    """A credential of azure-identity whose errors are ours."""
+
+    def __init__(self, credential: AsyncTokenCredential) -> None:
+        from azure.core.exceptions import AzureError
+
+        self._credential = credential
+        self._failure = AzureError
+
+    async def get_token(self, scope: str) -> AccessToken:
+        try:
+            got = await self._credential.get_token(scope)
+        except self._failure as error:
+            # Not chained: azure-core's errors hold the request, and with it the secret.
+            raise CasemateError(_sentence(str(error))) from None
+        return AccessToken(got.token, got.expires_on)
+
+    async def close(self) -> None:
+        await self._credential.close()
+
+
+class _LoopbackSecret:
+    """Client credentials over plain http on loopback, which azure-identity refuses: for tests."""
+
+    def __init__(self, identity: BotIdentity, session: aiohttp.ClientSession, clock: Clock) -> None:
+        self._identity = identity
+        self._session = session
+        self._clock = clock
+
+    async def get_token(self, scope: str) -> AccessToken:
+        it = self._identity
+        url = f"{it.authority.rstrip('/')}/{quote(it.tenant_id, safe='')}/oauth2/v2.0/token"
+        form = {
+            "grant_type": "client_credentials",
+            "client_id": it.app_id,
+            "client_secret": it.secret,
+            "scope": scope,
+        }
+        try:
+            async with self._session.post(url, data=form, allow_redirects=False) as response:
+                answer = Answer(response.status, response.headers, await response.read())
+        except (aiohttp.ClientError, OSError):
+            raise CasemateError(_UNAVAILABLE) from None
+        data: Any = answer.json
+        said = cast(dict[str, Any], data) if isinstance(data, dict) else {}
+        token, lifetime = said.get("access_token"), said.get("expires_in")
+        if answer.status != 200 or not isinstance(token, str) or not isinstance(lifetime, int):
+            raise CasemateError(_sentence(answer.error[1]))
+        return AccessToken(token, self._clock.now().timestamp() + lifetime)
+
+    async def close(self) -> None:
+        pass
+
+
+def _sentence(message: str) -> str:
+    """Entra ID's own code is all of its message that is repeated: the rest may hold anything."""
+    if not (code := re.search(r"AADSTS\d{3,9}", message)):
+        return _UNAVAILABLE
+    return (
+        f"I cannot sign in to Azure: Entra ID refuses my identity ({code[0]}). Please ask whoever "
+        "runs Casemate to check the bot's app id, its secret and the tenant."
+    )

@@ -1,0 +1,239 @@
+"""Answers a question about an incident from its evidence, and says so plainly when it cannot."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Sequence
+from contextlib import aclosing
+from dataclasses import dataclass
+
+from ..domain.budget import ANSWER_TOKENS, EVIDENCE_TOKENS, HISTORY_TOKENS, QUESTION_CHARS
+from ..domain.evidence import Evidence, fence, gather, milder, within
+from ..domain.incident import CaseFile, IncidentRef
+from ..domain.injection import addressed_to_assistant
+from ..domain.proposal import Item, Proposal, ProposalKind, Provenance
+from ..domain.transcript import Message, Thread, Turn, conversation, newest_that_fit
+from ..errors import (
+    AnswerCut,
+    AnswerFiltered,
+    ContextTooLong,
+    ModelDown,
+    ModelError,
+    ModelRefused,
+    PromptFiltered,
+)
+from ..ports import AuditItem, Courier, Said, Usage
+from .desk import Desk, new_id, new_marker
+from .fallback import playbook_answer
+
+log = logging.getLogger(__name__)
+
+MAX_TURNS = 40
+
+
+@dataclass(frozen=True, slots=True)
+class Briefing:
+    """All that a request to the model is made of, read once for a turn."""
+
+    said: Said
+    thread: Thread
+    case: CaseFile
+    evidence: Evidence
+    turns: tuple[Turn, ...]
+    warnings: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """An answer with what it rests on. `turn` is None where the answer is not a good one.
+
+    `note` says on the card why this is not what was asked for.
+    """
+
+    text: str
+    briefing: Briefing
+    audit: AuditItem
+    proposal: Proposal | None = None
+    turn: Turn | None = None
+    note: str = ""
+    by_model: bool = True
+
+
+@dataclass(slots=True)
+class _Draft:
+    """What has been written so far, kept outside the loop so that a failure does not lose it."""
+
+    text: str = ""
+    usage: Usage | None = None
+
+
+async def brief(desk: Desk, said: Said, ref: IncidentRef) -> Briefing:
+    """Read the case and the analyst's history on it. Raises SentinelError."""
+    thread = Thread(said.analyst.tenant, said.analyst.id, ref)
+    case, turns = await asyncio.gather(desk.cases.read(ref.id), desk.store.turns(thread, MAX_TURNS))
+    gathered = gather(case)
+    return Briefing(
+        said=said,
+        thread=thread,
+        case=case,
+        evidence=within(gathered, desk.count, EVIDENCE_TOKENS),
+        turns=newest_that_fit(turns, HISTORY_TOKENS),
+        warnings=addressed_to_assistant(gathered),
+    )
+
+
+def request(
+    desk: Desk, briefing: Briefing, question: str, *, evidence: Evidence | None = None
+) -> tuple[Message, ...]:
+    """Lay a briefing out for the model, with a fresh marker around the evidence."""
+    fenced = fence(evidence or briefing.evidence, new_marker(), desk.clock.now())
+    system = desk.prompts["system"].text
+    return conversation(system, fenced, briefing.turns, question[:QUESTION_CHARS])
+
+
+async def ask(
+    desk: Desk, said: Said, ref: IncidentRef, question: str, courier: Courier, shown: str = ""
+) -> Asked:
+    """Answer `question`; `shown` is how the history calls it where that is shorter.
+
+    Raises SentinelError, Stopped, and the ModelErrors that have nothing better than a sentence.
+    """
+    await courier.working("Reading the incident…")
+    briefing = await brief(desk, said, ref)
+    draft = _Draft()
+    try:
+        await _write(desk, briefing, question, courier, draft)
+    except (ModelDown, ModelRefused, PromptFiltered) as error:
+        if draft.text:
+            return _unfinished(desk, briefing, draft, error)
+        return _from_playbook(desk, briefing, question, error)
+    except (AnswerCut, AnswerFiltered) as error:
+        return _unfinished(desk, briefing, draft, error)
+    return _good(desk, briefing, shown or question, draft)
+
+
+async def _write(
+    desk: Desk, briefing: Briefing, question: str, courier: Courier, draft: _Draft
+) -> None:
+    """Have the model write; once more with less where what we sent was the trouble."""
+    try:
+        await _stream(desk, request(desk, briefing, question), courier, draft)
+    except PromptFiltered as error:
+        log.info("the prompt was filtered (%s); trying milder evidence", error.categories)
+        tame = milder(briefing.evidence)
+        await _stream(desk, request(desk, briefing, question, evidence=tame), courier, draft)
+    except ContextTooLong:
+        half = within(briefing.evidence, desk.count, EVIDENCE_TOKENS // 3)
+        system = desk.prompts["system"].text
+        fenced = fence(half, new_marker(), desk.clock.now())
+        short = conversation(system, fenced, (), question[:QUESTION_CHARS])
+        await _stream(desk, short, courier, draft)
+
+
+async def _stream(desk: Desk, messages: Sequence[Message], courier: Courier, draft: _Draft) -> None:
+    pieces = desk.model.stream(messages, limit=ANSWER_TOKENS)
+    async with aclosing(pieces) as stream:
+        async for piece in stream:
+            if isinstance(piece, Usage):
+                draft.usage = piece
+            else:
+                draft.text += piece
+                courier.write(draft.text)
+
+
+def proposal(
+    desk: Desk, briefing: Briefing, kind: ProposalKind, items: Sequence[Item], model: str
+) -> Proposal:
+    """What the buttons under an answer would write, with where it comes from."""
+    said = briefing.said
+    return Proposal(
+        id=new_id(),
+        kind=kind,
+        tenant=said.analyst.tenant,
+        conversation=said.place.conversation,
+        incident=briefing.thread.incident,
+        incident_number=briefing.case.incident.number,
+        items=tuple(items),
+        provenance=Provenance(
+            asked_by=said.analyst.name,
+            question=said.text[:500],
+            model=model,
+            prompt=desk.prompts["system"].hash,
+            evidence=briefing.evidence.ids,
+            asked_by_id=said.analyst.id,
+        ),
+        created=said.at,
+    )
+
+
+def audited(
+    desk: Desk, briefing: Briefing, action: str, outcome: str, usage: Usage | None
+) -> AuditItem:
+    """The record of a question: what was asked and answered by what, at which cost."""
+    said = briefing.said
+    return AuditItem(
+        at=desk.clock.now(),
+        tenant=said.analyst.tenant,
+        action=action,
+        analyst_id=said.analyst.id,
+        analyst_name=said.analyst.name,
+        incident=briefing.thread.incident,
+        detail={
+            "question": said.text[:500],
+            "outcome": outcome,
+            "prompt": desk.prompts["system"].hash,
+            "model": usage.model if usage else "",
+            "prompt_tokens": usage.prompt_tokens if usage else 0,
+            "cached_tokens": usage.cached_tokens if usage else 0,
+            "completion_tokens": usage.completion_tokens if usage else 0,
+            "evidence": list(briefing.evidence.ids),
+        },
+    )
+
+
+def turn(desk: Desk, briefing: Briefing, question: str, answer: str, model: str) -> Turn:
+    """A question and its good answer, as the history keeps them."""
+    said = briefing.said
+    return Turn(
+        id=said.id,
+        question=question,
+        answer=answer,
+        asked=said.at,
+        tokens=desk.count(question) + desk.count(answer),
+        model=model,
+        prompt=desk.prompts["system"].hash,
+    )
+
+
+def _good(desk: Desk, briefing: Briefing, question: str, draft: _Draft) -> Asked:
+    model = draft.usage.model if draft.usage else desk.model.name
+    title = f"Answer: {question}"
+    return Asked(
+        text=draft.text,
+        briefing=briefing,
+        audit=audited(desk, briefing, "question", "answered", draft.usage),
+        proposal=proposal(desk, briefing, "answer", [Item(title, draft.text)], model),
+        turn=turn(desk, briefing, question, draft.text, model),
+    )
+
+
+def _unfinished(desk: Desk, briefing: Briefing, draft: _Draft, error: ModelError) -> Asked:
+    """Show what there is with the reason it stops; it is not kept and not offered for writing."""
+    text = f"{draft.text.rstrip()}\n\n{error.sentence}".strip()
+    outcome = type(error).__name__
+    return Asked(text, briefing, audited(desk, briefing, "question", outcome, draft.usage))
+
+
+def _from_playbook(desk: Desk, briefing: Briefing, question: str, error: ModelError) -> Asked:
+    """Answer from the playbook's texts, and say that no model wrote them."""
+    text = playbook_answer(desk, briefing.case, error.sentence)
+    title = f"Playbook for: {question}"
+    return Asked(
+        text=text,
+        briefing=briefing,
+        audit=audited(desk, briefing, "question", type(error).__name__, None),
+        proposal=proposal(desk, briefing, "answer", [Item(title, text)], ""),
+        note="This comes from the playbook: no model wrote it.",
+        by_model=False,
+    )

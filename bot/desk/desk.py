@@ -1,0 +1,43 @@
+"""What every use case works with: the ports, the texts, and a way to count tokens."""
+
+from __future__ import annotations
+
+import secrets
+from dataclasses import dataclass
+
+from prompts import Prompts
+from prompts.playbook import Playbook
+
+from ..domain.budget import Counter
+from ..domain.incident import IncidentRef
+from ..ports import ChatModel, Clock, Incidents, Store
+from .casefile import CaseFiles
+
+
+@dataclass(frozen=True, slots=True)
+class Desk:
+    """The desk of one workspace."""
+
+    workspace: str
+    incidents: Incidents
+    cases: CaseFiles
+    model: ChatModel
+    store: Store
+    clock: Clock
+    prompts: Prompts
+    playbook: Playbook
+    count: Counter
+
+    def ref(self, incident_id: str) -> IncidentRef:
+        """Name an incident of this workspace."""
+        return IncidentRef(self.workspace, incident_id)
+
+
+def new_id() -> str:
+    """An id that nobody can guess: 128 random bits."""
+    return secrets.token_urlsafe(16)
+
+
+def new_marker() -> str:
+    """The marker of one request's evidence: 16 random characters."""
+    return secrets.token_hex(8)

@@ -1,0 +1,178 @@
+"""Puts a proposal on the incident: once, whatever is clicked twice, in whoever's name clicked.
+
+The write's name in Sentinel follows from the proposal, so a repeat is the same write. The intention
+is recorded first, then Sentinel is told, then the result: a crash between two of these lines is
+mended by the next click.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import html
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+from weakref import WeakValueDictionary
+
+from ..domain.incident import (
+    MAX_COMMENT_CHARS,
+    MAX_COMMENTS,
+    MAX_TASK_DESCRIPTION_CHARS,
+    MAX_TASK_TITLE_CHARS,
+    MAX_TASKS,
+)
+from ..domain.proposal import Item, Proposal, Write, WriteKind, written
+from ..domain.rendering import cut_html, for_sentinel, unmarked
+from ..errors import ClickRefused, SentinelRefused
+from ..ports import AuditItem, Clicked
+from .desk import Desk
+
+_GONE = "This card is too old, or not mine. Please ask again."
+_ELSEWHERE = "This button belongs to another conversation."
+
+
+@dataclass(frozen=True, slots=True)
+class Posted:
+    """A proposal with everything that was written of it."""
+
+    proposal: Proposal
+    writes: tuple[Write, ...]
+
+
+class Postings:
+    """Writes proposals; clicks on the same one take turns within this process."""
+
+    def __init__(self) -> None:
+        self._locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
+
+    async def post(
+        self,
+        desk: Desk,
+        clicked: Clicked,
+        proposal_id: str,
+        kind: WriteKind,
+        item: int | Literal["all"],
+    ) -> Posted:
+        """Write what a button stands for. Raises ClickRefused and SentinelError."""
+        proposal = await _checked(desk, clicked, proposal_id)
+        indexes = _indexes(proposal, kind, item)
+        lock = self._locks.setdefault(proposal.id, asyncio.Lock())
+        async with lock:
+            done = await desk.store.writes(proposal.id)
+            missing = [index for index in indexes if not written(done, kind, index)]
+            if missing:
+                await _write_all(desk, clicked, proposal, kind, missing)
+            return Posted(proposal, await desk.store.writes(proposal.id))
+
+
+async def _checked(desk: Desk, clicked: Clicked, proposal_id: str) -> Proposal:
+    """Load a proposal and hold the click against it: tenant, place, age. Raises ClickRefused."""
+    proposal = await desk.store.proposal(proposal_id)
+    if proposal is None or proposal.tenant != clicked.analyst.tenant:
+        raise ClickRefused(_GONE)
+    if _room(proposal.conversation) != _room(clicked.place.conversation):
+        raise ClickRefused(_ELSEWHERE)
+    if proposal.expired(clicked.at):
+        raise ClickRefused(_GONE)
+    return proposal
+
+
+def _room(conversation: str) -> str:
+    """The chat or channel without the thread: a client may leave the thread out."""
+    return conversation.partition(";")[0]
+
+
+def _indexes(proposal: Proposal, kind: WriteKind, item: int | Literal["all"]) -> list[int]:
+    if kind == "comment":
+        return [0]
+    if item == "all":
+        return list(range(len(proposal.items)))
+    if not 0 <= item < len(proposal.items):
+        raise ClickRefused(_GONE)
+    return [item]
+
+
+async def _write_all(
+    desk: Desk, clicked: Clicked, proposal: Proposal, kind: WriteKind, indexes: Sequence[int]
+) -> None:
+    there = await _already_there(desk, proposal, kind, len(indexes))
+    for index in indexes:
+        write = await desk.store.begin_write(
+            Write(proposal.id, kind, index, clicked.analyst.id, clicked.analyst.name, clicked.at)
+        )
+        if write.guid not in there:
+            await _write(desk, proposal, write)
+        await desk.store.end_write(write, _audited(desk, proposal, write))
+
+
+async def _already_there(desk: Desk, proposal: Proposal, kind: WriteKind, more: int) -> set[str]:
+    """What the incident holds, checked against Sentinel's limits. Raises SentinelRefused."""
+    incident = proposal.incident.id
+    if kind == "task":
+        there = {task.id.lower() for task in await desk.incidents.tasks(incident)}
+        limit, what = MAX_TASKS, "tasks"
+    else:
+        there = {comment.id.lower() for comment in await desk.incidents.comments(incident)}
+        limit, what = MAX_COMMENTS, "comments"
+    if len(there) + more > limit:
+        raise SentinelRefused(
+            f"Incident {proposal.incident_number} has {len(there)} of at most {limit} {what}: "
+            f"{more} more would not fit. Nothing was added."
+        )
+    return there
+
+
+async def _write(desk: Desk, proposal: Proposal, write: Write) -> None:
+    origin = provenance(proposal, write)
+    incident = proposal.incident.id
+    if write.kind == "comment":
+        body = cut_html(_comment(proposal), MAX_COMMENT_CHARS - len(origin))
+        await desk.incidents.add_comment(incident, write.guid, body + origin)
+        return
+    item = proposal.items[write.index]
+    title = unmarked(item.title, MAX_TASK_TITLE_CHARS)
+    body = cut_html(for_sentinel(item.text), MAX_TASK_DESCRIPTION_CHARS - len(origin))
+    await desk.incidents.add_task(incident, write.guid, title, body + origin)
+
+
+def _comment(proposal: Proposal) -> str:
+    if proposal.kind == "answer":
+        return for_sentinel(proposal.items[0].text)
+    return "<h4>Proposed tasks</h4>" + "".join(_listed(item) for item in proposal.items)
+
+
+def _listed(item: Item) -> str:
+    title = html.escape(unmarked(item.title, MAX_TASK_TITLE_CHARS))
+    return f"<p><strong>{title}</strong></p>{for_sentinel(item.text)}"
+
+
+def provenance(proposal: Proposal, write: Write) -> str:
+    """The line under everything written: who added it, who asked what, what answered, from what."""
+    origin = proposal.provenance
+    kinds = [entry.partition("/")[0] for entry in origin.evidence]
+    seen = ", ".join(f"{kinds.count(kind)} {kind}" for kind in dict.fromkeys(kinds))
+    model = unmarked(origin.model, 60)
+    answered = f"Model {model}, prompt {origin.prompt}" if model else "From the playbook, no model"
+    line = (
+        f"Added by {unmarked(write.by_name, 60)} with Casemate, {write.at:%Y-%m-%d %H:%M} UTC. "
+        f"{unmarked(origin.asked_by, 60)} asked: “{unmarked(origin.question, 160)}”. "
+        f"{answered}. Evidence: {seen or 'none'}."
+    )
+    return f"<p><em>{html.escape(line)}</em></p>"
+
+
+def _audited(desk: Desk, proposal: Proposal, write: Write) -> AuditItem:
+    return AuditItem(
+        at=desk.clock.now(),
+        tenant=proposal.tenant,
+        action="write",
+        analyst_id=write.by_id,
+        analyst_name=write.by_name,
+        incident=proposal.incident,
+        detail={
+            "kind": write.kind,
+            "guid": write.guid,
+            "proposal": proposal.id,
+            "item": write.index,
+        },
+    )

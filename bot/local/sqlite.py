@@ -1,0 +1,272 @@
+"""What Casemate remembers, in one SQLite file that several processes may share."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+
+from ..domain.incident import IncidentRef
+from ..domain.proposal import Proposal, Write
+from ..domain.transcript import Thread, Turn
+from ..ports import AuditItem, Claim, Erased, JsonObject, Outcome
+from ..records import audit_item_of, decoded, encoded, proposal_of
+from . import transactions
+from .database import Database
+from .transactions import micros, thread_columns, turn_of, write_of
+
+
+class SqliteStore:
+    """The `Store` of one machine: a file, or `:memory:` for as long as it is open.
+
+    `wait` is how long, in seconds, another process may keep the file locked.
+    """
+
+    def __init__(self, path: str, wait: float = 5.0) -> None:
+        self._db = Database(path, wait)
+
+    async def open(self) -> None:
+        """Open the file, made where there is none; the error names what is wrong with it."""
+        await self._db.open()
+
+    async def close(self) -> None:
+        """Let what was asked for happen, then close."""
+        await self._db.close()
+
+    async def ping(self) -> None:
+        """Raise StoreError unless the file can be written."""
+        await self._db.transaction(lambda db: None)
+
+    # claims
+
+    async def accept(self, claim: Claim) -> bool:
+        """Keep an activity; False when its key was accepted before, finished or not."""
+        changed = await self._db.changed(
+            "INSERT INTO claims (key, conversation, body, accepted, attempts, progress)"
+            " VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT (key) DO NOTHING",
+            claim.key,
+            claim.conversation,
+            encoded(claim.body),
+            micros(claim.accepted),
+            claim.attempts,
+            encoded(claim.progress),
+        )
+        return changed == 1
+
+    async def take(
+        self, conversation: str, owner: str, now: datetime, lease: timedelta
+    ) -> Claim | None:
+        """Lease the conversation's oldest unfinished claim, unless a lease on it still runs.
+
+        That lease may be `owner`'s own: nobody is given twice what they are working on.
+        """
+        return await self._db.transaction(
+            lambda db: transactions.take(db, conversation, owner, now, lease)
+        )
+
+    async def renew(self, owner: str, now: datetime, lease: timedelta) -> None:
+        """Extend all leases that `owner` holds: those just run out too, if nobody took over."""
+        await self._db.changed(
+            "UPDATE claims SET lease_until = ? WHERE owner = ? AND finished IS NULL",
+            micros(now + lease),
+            owner,
+        )
+
+    async def note(self, key: str, owner: str, progress: JsonObject) -> bool:
+        """Merge into a claim's progress, name by name; False when `owner` does not hold it."""
+        return await self._db.transaction(lambda db: transactions.note(db, key, owner, progress))
+
+    async def finish(self, key: str, owner: str, now: datetime) -> bool:
+        """Mark a claim done; its body and progress go, its key stays until the sweep."""
+        changed = await self._db.changed(
+            "UPDATE claims SET finished = ?, body = '', progress = '', owner = NULL"
+            " WHERE key = ? AND owner = ? AND finished IS NULL",
+            micros(now),
+            key,
+            owner,
+        )
+        return changed == 1
+
+    async def release(self, owner: str) -> None:
+        """Hand back every claim that `owner` holds, free at once."""
+        await self._db.changed(
+            "UPDATE claims SET owner = NULL, lease_until = 0 WHERE owner = ? AND finished IS NULL",
+            owner,
+        )
+
+    async def waiting(self, now: datetime) -> tuple[str, ...]:
+        """Conversations whose oldest unfinished claim nobody holds, longest waiting first."""
+        rows = await self._db.rows(
+            "SELECT conversation FROM claims WHERE lease_until <= ? AND seq IN"
+            " (SELECT min(seq) FROM claims WHERE finished IS NULL GROUP BY conversation)"
+            " ORDER BY seq",
+            micros(now),
+        )
+        return tuple(conversation for (conversation,) in rows)
+
+    async def backlog(self) -> int:
+        """Count unfinished claims."""
+        rows = await self._db.rows("SELECT count(*) FROM claims WHERE finished IS NULL")
+        return rows[0][0]
+
+    # history
+
+    async def commit(self, outcome: Outcome, owner: str) -> bool:
+        """Keep a turn's outcome as one; whatever part of it is there already stays as it is.
+
+        False, and nothing kept, when `owner` does not hold the claim.
+        """
+        return await self._db.transaction(lambda db: transactions.commit(db, outcome, owner))
+
+    async def turns(self, thread: Thread, limit: int) -> tuple[Turn, ...]:
+        """The newest `limit` turns of a history by when they were asked, oldest first."""
+        rows = await self._db.rows(
+            "SELECT id, question, answer, asked, tokens, model, prompt FROM turns"
+            " WHERE tenant = ? AND analyst = ? AND workspace = ? AND incident = ?"
+            " ORDER BY asked DESC, rowid DESC LIMIT ?",
+            *thread_columns(thread),
+            limit,
+        )
+        return tuple(turn_of(row) for row in reversed(rows))
+
+    async def forget_thread(self, thread: Thread) -> Erased:
+        """Delete one history; proposals, focus and audit stay."""
+        turns = await self._db.changed(
+            "DELETE FROM turns WHERE tenant = ? AND analyst = ? AND workspace = ? AND incident = ?",
+            *thread_columns(thread),
+        )
+        return Erased(turns)
+
+    async def forget_analyst(self, tenant: str, analyst: str) -> Erased:
+        """Delete an analyst's histories, focus, and proposals with their writes; not the audit."""
+        return await self._db.transaction(
+            lambda db: transactions.forget_analyst(db, tenant, analyst)
+        )
+
+    # focus
+
+    async def set_focus(
+        self, tenant: str, conversation: str, analyst: str, incident: IncidentRef, now: datetime
+    ) -> None:
+        """Remember which incident an analyst means in a conversation."""
+        await self._db.changed(
+            # Replacing, not updating, makes it the newest row among those of one moment.
+            "INSERT OR REPLACE INTO focus VALUES (?, ?, ?, ?, ?, ?)",
+            tenant,
+            conversation,
+            analyst,
+            incident.workspace,
+            incident.id,
+            micros(now),
+        )
+
+    async def focus(self, tenant: str, conversation: str, analyst: str) -> IncidentRef | None:
+        """The analyst's own focus in this conversation, else the conversation's newest."""
+        rows = await self._db.rows(
+            "SELECT workspace, incident FROM focus WHERE tenant = ? AND conversation = ?"
+            " ORDER BY analyst = ? DESC, at DESC, rowid DESC LIMIT 1",
+            tenant,
+            conversation,
+            analyst,
+        )
+        return IncidentRef(*rows[0]) if rows else None
+
+    # proposals and what became of them
+
+    async def keep_proposal(self, proposal: Proposal) -> None:
+        """Keep a proposal; one that is there already stays as it is, for cards show it."""
+        await self._db.transaction(lambda db: transactions.keep_proposal(db, proposal))
+
+    async def proposal(self, proposal_id: str) -> Proposal | None:
+        """The proposal a card names, or None where it was forgotten, swept or never was."""
+        rows = await self._db.rows("SELECT body FROM proposals WHERE id = ?", proposal_id)
+        return proposal_of(decoded(rows[0][0])) if rows else None
+
+    async def begin_write(self, write: Write) -> Write:
+        """Record the intention to write, once: whoever began first is who comes back."""
+        return await self._db.transaction(lambda db: transactions.begin_write(db, write))
+
+    async def end_write(self, write: Write, audit: AuditItem) -> None:
+        """Record that Sentinel has it, together with its audit item; a repeat changes nothing.
+
+        A write whose beginning was forgotten meanwhile is on the incident all the same: it is kept.
+        """
+        await self._db.transaction(lambda db: transactions.end_write(db, write, audit))
+
+    async def writes(self, proposal_id: str) -> tuple[Write, ...]:
+        """What was begun or done with a proposal, in the order of the clicks."""
+        rows = await self._db.rows(
+            "SELECT * FROM writes WHERE proposal = ? ORDER BY at, rowid", proposal_id
+        )
+        return tuple(write_of(row) for row in rows)
+
+    # places, outbox, audit
+
+    async def keep_place(self, tenant: str, conversation: str, place: JsonObject) -> None:
+        """Keep what is known of a place, instead of what was."""
+        await self._db.changed(
+            "INSERT INTO places VALUES (?, ?, ?)"
+            " ON CONFLICT (tenant, conversation) DO UPDATE SET body = excluded.body",
+            tenant,
+            conversation,
+            encoded(place),
+        )
+
+    async def places(self, tenant: str) -> tuple[JsonObject, ...]:
+        """All places of a tenant, first kept first."""
+        rows = await self._db.rows(
+            "SELECT body FROM places WHERE tenant = ? ORDER BY rowid", tenant
+        )
+        return tuple(decoded(body) for (body,) in rows)
+
+    async def drop_place(self, tenant: str, conversation: str) -> None:
+        """Forget a place."""
+        await self._db.changed(
+            "DELETE FROM places WHERE tenant = ? AND conversation = ?", tenant, conversation
+        )
+
+    async def enqueue(self, key: str, place: str, body: JsonObject, due: datetime) -> bool:
+        """Put a message in the outbox; False when its key was there before, delivered or not."""
+        changed = await self._db.changed(
+            "INSERT INTO outbox VALUES (?, ?, ?, ?, NULL) ON CONFLICT DO NOTHING",
+            key,
+            place,
+            encoded(body),
+            micros(due),
+        )
+        return changed == 1
+
+    async def due(self, now: datetime, limit: int) -> tuple[tuple[str, str, JsonObject], ...]:
+        """Undelivered messages whose time has come, oldest first: key, place, body."""
+        rows = await self._db.rows(
+            "SELECT key, place, body FROM outbox WHERE activity IS NULL AND due <= ?"
+            " ORDER BY due, rowid LIMIT ?",
+            micros(now),
+            limit,
+        )
+        return tuple((key, place, decoded(body)) for key, place, body in rows)
+
+    async def delivered(self, key: str, activity_id: str) -> None:
+        """Keep the activity a message became, and no longer the message."""
+        await self._db.changed(
+            "UPDATE outbox SET activity = ?, body = '' WHERE key = ? AND activity IS NULL",
+            activity_id,
+            key,
+        )
+
+    async def record(self, item: AuditItem) -> None:
+        """Append one line to the audit."""
+        await self._db.transaction(lambda db: transactions.record(db, item))
+
+    async def audit(self, incident: IncidentRef, limit: int) -> tuple[AuditItem, ...]:
+        """The newest `limit` items on an incident, oldest first."""
+        rows = await self._db.rows(
+            "SELECT item FROM audit WHERE workspace = ? AND incident = ?"
+            " ORDER BY at DESC, seq DESC LIMIT ?",
+            incident.workspace,
+            incident.id,
+            limit,
+        )
+        return tuple(audit_item_of(decoded(item)) for (item,) in reversed(rows))
+
+    async def sweep(self, now: datetime, keep: timedelta) -> None:
+        """Delete what is older than `keep`, but not what is still owed, places, or the audit."""
+        await self._db.transaction(lambda db: transactions.sweep(db, now - keep))

@@ -1,0 +1,183 @@
+"""What the store does in more than one statement, and how values become rows."""
+
+from __future__ import annotations
+
+import sqlite3
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from ..domain.proposal import Proposal, Write
+from ..domain.transcript import Thread, Turn
+from ..ports import AuditItem, Claim, Erased, JsonObject, Outcome
+from ..records import decoded, encoded
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_MICROSECOND = timedelta(microseconds=1)
+
+
+def micros(at: datetime) -> int:
+    """Microseconds since 1970, as times are kept; exact."""
+    return (at - _EPOCH) // _MICROSECOND
+
+
+def moment(at: int) -> datetime:
+    """The time that `micros` made a number of, in UTC."""
+    return _EPOCH + timedelta(microseconds=at)
+
+
+def thread_columns(thread: Thread) -> tuple[str, str, str, str]:
+    """The columns that key a history."""
+    return thread.tenant, thread.analyst, thread.incident.workspace, thread.incident.id
+
+
+def turn_of(row: tuple[Any, ...]) -> Turn:
+    """Read a turn from its columns: id, question, answer, asked, tokens, model, prompt."""
+    id, question, answer, asked, tokens, model, prompt = row
+    return Turn(id, question, answer, moment(asked), tokens, model, prompt)
+
+
+def write_of(row: tuple[Any, ...]) -> Write:
+    """Read a write from its row."""
+    proposal, kind, index, by_id, by_name, at, done = row
+    return Write(proposal, kind, index, by_id, by_name, moment(at), bool(done))
+
+
+def take(
+    db: sqlite3.Connection, conversation: str, owner: str, now: datetime, lease: timedelta
+) -> Claim | None:
+    """Lease the oldest unfinished claim, unless a lease on it still runs."""
+    row = db.execute(
+        "SELECT seq, lease_until, key, body, accepted, attempts, progress FROM claims"
+        " WHERE conversation = ? AND finished IS NULL ORDER BY seq LIMIT 1",
+        (conversation,),
+    ).fetchone()
+    if row is None or row[1] > micros(now):
+        return None
+    seq, _, key, body, accepted, attempts, progress = row
+    db.execute(
+        "UPDATE claims SET owner = ?, lease_until = ?, attempts = attempts + 1 WHERE seq = ?",
+        (owner, micros(now + lease), seq),
+    )
+    return Claim(
+        key, conversation, decoded(body), moment(accepted), attempts + 1, decoded(progress)
+    )
+
+
+def note(db: sqlite3.Connection, key: str, owner: str, progress: JsonObject) -> bool:
+    """Merge into the progress of a claim; False when `owner` does not hold it."""
+    row = db.execute(
+        "SELECT progress FROM claims WHERE key = ? AND owner = ? AND finished IS NULL",
+        (key, owner),
+    ).fetchone()
+    if row is None:
+        return False
+    merged = encoded(decoded(row[0]) | progress)
+    db.execute("UPDATE claims SET progress = ? WHERE key = ?", (merged, key))
+    return True
+
+
+def commit(db: sqlite3.Connection, outcome: Outcome, owner: str) -> bool:
+    """Keep all of an outcome; False, and nothing kept, when `owner` does not hold the claim."""
+    if not note(db, outcome.claim, owner, outcome.progress):
+        return False
+    if outcome.thread is not None and outcome.turn is not None:
+        turn = outcome.turn
+        db.execute(
+            "INSERT INTO turns VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING",
+            (
+                *thread_columns(outcome.thread),
+                turn.id,
+                turn.question,
+                turn.answer,
+                micros(turn.asked),
+                turn.tokens,
+                turn.model,
+                turn.prompt,
+            ),
+        )
+    if outcome.proposal is not None:
+        keep_proposal(db, outcome.proposal)
+    for item in outcome.audit:
+        record(db, item, outcome.claim)
+    return True
+
+
+def keep_proposal(db: sqlite3.Connection, proposal: Proposal) -> None:
+    """Add a proposal, once for its id."""
+    db.execute(
+        "INSERT INTO proposals VALUES (?, ?, ?, ?, ?) ON CONFLICT DO NOTHING",
+        (
+            proposal.id,
+            proposal.tenant,
+            proposal.provenance.asked_by_id or None,
+            micros(proposal.created),
+            encoded(proposal),
+        ),
+    )
+
+
+def begin_write(db: sqlite3.Connection, write: Write) -> Write:
+    """Add a write that is not done, once for its item; whose it is comes back."""
+    db.execute(
+        "INSERT INTO writes VALUES (?, ?, ?, ?, ?, ?, 0) ON CONFLICT DO NOTHING",
+        _write_columns(write),
+    )
+    stored = db.execute(
+        "SELECT * FROM writes WHERE proposal = ? AND kind = ? AND position = ?",
+        (write.proposal, write.kind, write.index),
+    )
+    return write_of(stored.fetchone())
+
+
+def end_write(db: sqlite3.Connection, write: Write, audit: AuditItem) -> None:
+    """Mark a write done and record it, unless that was done before."""
+    ended = db.execute(
+        "INSERT INTO writes VALUES (?, ?, ?, ?, ?, ?, 1)"
+        " ON CONFLICT (proposal, kind, position) DO UPDATE SET done = 1 WHERE done = 0",
+        _write_columns(write),
+    )
+    if ended.rowcount:
+        record(db, audit)
+
+
+def record(db: sqlite3.Connection, item: AuditItem, claim: str | None = None) -> None:
+    """Append a line to the audit; a repeat of what the same claim recorded adds none."""
+    workspace, incident = (item.incident.workspace, item.incident.id) if item.incident else ("", "")
+    line = (workspace, incident, micros(item.at), encoded(item), claim)
+    db.execute(
+        "INSERT INTO audit (workspace, incident, at, item, claim) SELECT ?, ?, ?, ?, ?"
+        " WHERE NOT EXISTS (SELECT 1 FROM audit"
+        " WHERE workspace = ? AND incident = ? AND at = ? AND item = ? AND claim = ?)",
+        line * 2,
+    )
+
+
+def forget_analyst(db: sqlite3.Connection, tenant: str, analyst: str) -> Erased:
+    """Delete histories, focus, and proposals with their writes."""
+    whose = (tenant, analyst)
+    db.execute("DELETE FROM focus WHERE tenant = ? AND analyst = ?", whose)
+    db.execute(
+        "DELETE FROM writes WHERE proposal IN"
+        " (SELECT id FROM proposals WHERE tenant = ? AND asked_by = ?)",
+        whose,
+    )
+    turns = db.execute("DELETE FROM turns WHERE tenant = ? AND analyst = ?", whose)
+    proposals = db.execute("DELETE FROM proposals WHERE tenant = ? AND asked_by = ?", whose)
+    return Erased(turns.rowcount, proposals.rowcount)
+
+
+def sweep(db: sqlite3.Connection, before: datetime) -> None:
+    """Delete what is older, but not what is still owed, places, or the audit."""
+    old = (micros(before),)
+    db.execute("DELETE FROM claims WHERE finished < ?", old)
+    db.execute("DELETE FROM turns WHERE asked < ?", old)
+    db.execute("DELETE FROM focus WHERE at < ?", old)
+    db.execute("DELETE FROM proposals WHERE created < ?", old)
+    db.execute("DELETE FROM writes WHERE at < ?", old)
+    db.execute("DELETE FROM outbox WHERE activity IS NOT NULL AND due < ?", old)
+
+
+def _write_columns(write: Write) -> tuple[Any, ...]:
+    """All columns of a write but `done`."""
+    at = micros(write.at)
+    return write.proposal, write.kind, write.index, write.by_id, write.by_name, at

@@ -1,0 +1,71 @@
+"""How nested values are kept as JSON, so that every store reads what any store wrote."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+import orjson
+
+from .domain.incident import IncidentRef
+from .domain.proposal import Item, Proposal, Provenance
+from .errors import StoreError
+from .ports import AuditItem, JsonObject
+
+NOT_KEEPABLE = (
+    "The message or its answer holds characters that cannot be kept. Please send the question "
+    "again as plain text."
+)
+_UNREADABLE = (
+    "Something I had kept can no longer be read, so I left it out of use. Please ask again; if it "
+    "goes on, tell whoever runs Casemate."
+)
+
+
+def encoded(value: Any) -> bytes:
+    """Make JSON of a value, dataclasses and times included.
+
+    Raises StoreError where JSON cannot hold it: half a surrogate pair from a model, a body nested
+    more than 254 levels deep.
+    """
+    try:
+        return orjson.dumps(value)
+    except orjson.JSONEncodeError as error:
+        raise StoreError(NOT_KEEPABLE) from error
+
+
+def decoded(data: bytes) -> JsonObject:
+    """Read back what `encoded` made; raises StoreError where it is damaged."""
+    try:
+        return orjson.loads(data)
+    except orjson.JSONDecodeError as error:
+        raise StoreError(_UNREADABLE) from error
+
+
+def proposal_of(fields: JsonObject) -> Proposal:
+    """Read a proposal; raises StoreError where it is not one."""
+    try:
+        provenance: JsonObject = {**fields["provenance"]}
+        provenance["evidence"] = tuple(provenance["evidence"])
+        nested: JsonObject = {
+            "incident": IncidentRef(**fields["incident"]),
+            "items": tuple(Item(**item) for item in fields["items"]),
+            "provenance": Provenance(**provenance),
+            "created": datetime.fromisoformat(fields["created"]),
+        }
+        return Proposal(**{**fields, **nested})
+    except (KeyError, TypeError, ValueError) as error:
+        raise StoreError(_UNREADABLE) from error
+
+
+def audit_item_of(fields: JsonObject) -> AuditItem:
+    """Read an audit item; raises StoreError where it is not one."""
+    try:
+        incident: JsonObject | None = fields["incident"]
+        nested: JsonObject = {
+            "at": datetime.fromisoformat(fields["at"]),
+            "incident": IncidentRef(**incident) if incident else None,
+        }
+        return AuditItem(**{**fields, **nested})
+    except (KeyError, TypeError, ValueError) as error:
+        raise StoreError(_UNREADABLE) from error

@@ -1,0 +1,92 @@
+"""Serves the application until it is told to stop, and stops it in the right order."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import signal
+from collections.abc import Awaitable, Callable
+from datetime import timedelta
+
+from aiohttp import web
+
+from .errors import CasemateError, StoreError
+from .ports import Clock, Store
+from .settings import Settings
+from .teams.turns import Turns
+
+log = logging.getLogger(__name__)
+
+TURNS = web.AppKey("turns", Turns)
+SWEEP_SECONDS = 3600.0
+
+
+def run_with(
+    app: web.Application,
+    turns: Turns,
+    store: Store,
+    clock: Clock,
+    keep: timedelta,
+    parts: contextlib.AsyncExitStack,
+) -> None:
+    """Tie the queue, the store's hourly sweep and the parts to the application's life."""
+    app[TURNS] = turns
+    sweeping: list[asyncio.Task[None]] = []
+
+    async def start(_: web.Application) -> None:
+        turns.start()
+        sweeping.append(asyncio.create_task(_sweep(store, clock, keep)))
+
+    async def shutdown(_: web.Application) -> None:
+        for task in sweeping:
+            task.cancel()
+        await turns.stop()
+
+    async def cleanup(_: web.Application) -> None:
+        await parts.aclose()
+
+    app.on_startup.append(start)
+    app.on_shutdown.append(shutdown)
+    app.on_cleanup.append(cleanup)
+
+
+async def _sweep(store: Store, clock: Clock, keep: timedelta) -> None:
+    while True:
+        try:
+            await store.sweep(clock.now(), keep)
+        except StoreError as error:
+            log.warning("old items stay for now: %s", error.sentence)
+        await clock.sleep(SWEEP_SECONDS)
+
+
+def run(settings: Settings, build: Callable[[], Awaitable[web.Application]]) -> int:
+    """Serve on the settings' address until SIGTERM or SIGINT; 0 where all went well."""
+    runner: Callable[..., int] = asyncio.run
+    with contextlib.suppress(ImportError):
+        from uvloop import run as runner
+    return runner(_serve(settings, build))
+
+
+async def _serve(settings: Settings, build: Callable[[], Awaitable[web.Application]]) -> int:
+    loop = asyncio.get_running_loop()
+    stop = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    app = await build()
+    runner = web.AppRunner(app, access_log=None, shutdown_timeout=2.0)
+    await runner.setup()
+    try:
+        await web.TCPSite(runner, settings.host, settings.port).start()
+    except OSError as error:
+        await runner.cleanup()
+        raise CasemateError(
+            f"Casemate cannot listen on {settings.host}:{settings.port}: {error.strerror}."
+        ) from error
+    log.info("listening on http://%s:%d", settings.host, settings.port)
+    await stop.wait()
+    log.info("stopping: finishing or handing back what is under way")
+    # While the server still answers: what is under way may need it (the sandbox is on it).
+    await app[TURNS].stop()
+    await runner.cleanup()
+    return 0

@@ -1,0 +1,290 @@
+"""Runs a turn: what the analyst said or clicked goes to the dialogs, what comes back to Teams.
+
+A reply is committed to the store before it is sent, so that a crash in between repeats the sending,
+never the work.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import dataclasses
+import logging
+from collections.abc import Coroutine
+from typing import Any, cast
+
+from botbuilder.core import ActivityHandler, InvokeResponse, TurnContext
+from botbuilder.schema import ChannelAccount
+
+from ..domain.people import Place
+from ..errors import UNEXPECTED, CasemateError, Stopped, Undelivered
+from ..ports import (
+    Answered,
+    AuditItem,
+    Citation,
+    Claim,
+    Click,
+    Clicked,
+    Clicking,
+    Clock,
+    JsonObject,
+    Outcome,
+    Reply,
+    Respond,
+    Said,
+    Store,
+)
+from .activity import analyst_of, place_of, text_of
+from .adapter import INVOKE_RESPONSE, TeamsAdapter, sdk_activity
+from .connector import Connector
+from .messages import activities, addressed
+from .stream import Stream
+
+log = logging.getLogger(__name__)
+
+TURN_SECONDS = 300.0
+CLICK_SECONDS = 9.0
+_CLAIM, _BODY, _DONE = "casemate.claim", "casemate.body", "casemate.done"
+_SLOW = "This took too long, and I stopped. Please ask again, perhaps for less at once."
+_SLOW_CLICK = "Sentinel did not answer in time. Click again: nothing is added twice."
+
+
+class Bot(ActivityHandler):
+    """The activity handler; `respond` and `click` are the dialogs."""
+
+    def __init__(
+        self,
+        connector: Connector,
+        store: Store,
+        clock: Clock,
+        *,
+        owner: str,
+        respond: Respond,
+        click: Click,
+    ) -> None:
+        super().__init__()
+        self._adapter = TeamsAdapter(connector)
+        self._connector = connector
+        self._store = store
+        self._clock = clock
+        self._respond = respond
+        self._click = click
+        self._aside: set[asyncio.Task[None]] = set()
+        self._owner = owner
+
+    async def work(self, claim: Claim) -> bool:
+        """Work on an accepted activity; False when it must be taken up again later."""
+        state = await self._run(claim.body, {_CLAIM: claim})
+        return state.get(_DONE, True)
+
+    async def invoke(self, body: JsonObject) -> tuple[int, JsonObject | None]:
+        """Answer an invoke in its HTTP response: status and body."""
+        state = await self._run(body, {_BODY: body})
+        response = state[INVOKE_RESPONSE].value
+        return response.status, response.body
+
+    async def _run(self, body: JsonObject, state: JsonObject) -> dict[str, Any]:
+        """One turn through the SDK's pipeline; what it leaves in the turn's state comes back."""
+        context = TurnContext(self._adapter, sdk_activity(body))
+        context.turn_state.update(cast(Any, state))
+        await cast(Any, self._adapter).run_pipeline(context, self.on_turn)
+        return cast(dict[str, Any], context.turn_state)
+
+    # what the SDK calls
+
+    async def on_message_activity(self, turn_context: TurnContext) -> None:
+        """A question, a word, or a button on a client that knows only `Action.Submit`."""
+        claim = cast(Claim, turn_context.turn_state[_CLAIM])
+        place = place_of(claim.body)
+        stream = self._stream(claim, place)
+        try:
+            reply = _load(claim.progress.get("reply"))
+            if reply is None:
+                answered = await self._answered(claim, place, stream)
+                if answered is None or not await self._commit(claim, answered):
+                    return
+                reply = answered.reply
+            await stream.finish(reply)
+        except Undelivered as error:
+            log.warning("an answer was not delivered: %s", error.sentence)
+            turn_context.turn_state[_DONE] = error.retire
+        finally:
+            await stream.close()
+
+    async def on_members_added_activity(
+        self, members_added: list[ChannelAccount], turn_context: TurnContext
+    ) -> None:
+        """Say what one can say, once, when the bot itself arrives somewhere."""
+        claim = cast(Claim, turn_context.turn_state[_CLAIM])
+        bot_id = place_of(claim.body).bot_id
+        if any(cast(Any, member).id == bot_id for member in members_added):
+            body = {**claim.body, "text": "help", "value": None}
+            turn_context.turn_state[_CLAIM] = dataclasses.replace(claim, body=body)
+            await self.on_message_activity(turn_context)
+
+    async def on_invoke_activity(self, turn_context: TurnContext) -> InvokeResponse:
+        """A button, or a thumb up or down."""
+        body = cast(JsonObject, turn_context.turn_state[_BODY])
+        value = body.get("value")
+        value = cast(JsonObject, value) if isinstance(value, dict) else {}
+        if body.get("name") == "adaptiveCard/action":
+            return InvokeResponse(status=200, body=await self._pressed(body, value))
+        if body.get("name") == "message/submitAction":
+            await self._rated(body, value)
+            return InvokeResponse(status=200, body={})
+        return InvokeResponse(status=501)
+
+    # a turn
+
+    def _stream(self, claim: Claim, place: Place) -> Stream:
+        async def note(progress: JsonObject) -> None:
+            await self._store.note(claim.key, self._owner, progress)
+
+        return Stream(self._connector, self._clock, place, progress=claim.progress, note=note)
+
+    async def _answered(self, claim: Claim, place: Place, stream: Stream) -> Answered | None:
+        """Let the dialogs answer; every failure becomes a sentence. None after a Stop."""
+        body = claim.body
+        said = Said(claim.key, analyst_of(body), place, text_of(body), claim.accepted)
+        value = body.get("value")
+        answering: Coroutine[Any, Any, Answered]
+        if not said.text and isinstance(value, dict):
+            answering = self._submitted(body, said, cast(JsonObject, value))
+        else:
+            answering = cast(Coroutine[Any, Any, Answered], self._respond(said, stream))
+        try:
+            async with asyncio.timeout(TURN_SECONDS):
+                return await stream.until_stopped(answering)
+        except Stopped:
+            return None
+        except TimeoutError:
+            return Answered(Reply(_SLOW))
+        except CasemateError as error:
+            log.info("answered with %s: %s", type(error).__name__, error.sentence)
+            return Answered(Reply(error.sentence))
+        except Exception:
+            log.exception("a turn failed")
+            return Answered(Reply(UNEXPECTED))
+
+    async def _commit(self, claim: Claim, answered: Answered) -> bool:
+        outcome = Outcome(
+            claim=claim.key,
+            progress={"reply": dataclasses.asdict(answered.reply)},
+            thread=answered.thread,
+            turn=answered.turn,
+            proposal=answered.proposal,
+            audit=answered.audit,
+        )
+        held = await self._store.commit(outcome, self._owner)
+        if not held:
+            log.warning("another replica took over a turn; its answer stands")
+        return held
+
+    # a click
+
+    async def _submitted(self, body: JsonObject, said: Said, data: JsonObject) -> Answered:
+        """`Action.Submit`: the card is edited where it stands, and what is new is said."""
+        clicking = await self._click(Clicked(said.analyst, said.place, data, said.at))
+        if clicking.answered is not None:
+            return clicking.answered
+        await self._edit(body, said.place, clicking)
+        return Answered(Reply("Done."))
+
+    async def _pressed(self, body: JsonObject, value: JsonObject) -> JsonObject:
+        """`Action.Execute`: answer with the card in its new state, or with a sentence."""
+        action = value.get("action")
+        data = cast(JsonObject, action).get("data") if isinstance(action, dict) else None
+        if not isinstance(data, dict) or value.get("trigger") == "automatic":
+            return _problem(400, "BadRequest", "This button carries nothing I know.")
+        place = place_of(body)
+        clicked = Clicked(analyst_of(body), place, cast(JsonObject, data), self._clock.now())
+        try:
+            async with asyncio.timeout(CLICK_SECONDS):
+                clicking = await self._click(clicked)
+                if clicking.answered is not None:
+                    for message in activities(clicking.answered.reply):
+                        await self._connector.post(
+                            place.service_url, place.conversation, addressed(message, place)
+                        )
+        except TimeoutError:
+            return _said(_SLOW_CLICK)
+        except CasemateError as error:
+            return _said(error.sentence)
+        except Exception:
+            log.exception("a click failed")
+            return _said(UNEXPECTED)
+        if clicking.card is None:
+            return _said("Done.")
+        if not place.streams:
+            self._do_aside(self._edit(body, place, clicking))
+        return {
+            "statusCode": 200,
+            "type": "application/vnd.microsoft.card.adaptive",
+            "value": clicking.card,
+        }
+
+    async def _edit(self, body: JsonObject, place: Place, clicking: Clicking) -> None:
+        """Show the card's new state to everybody: the click's answer reaches one person only."""
+        message_id = body.get("replyToId")
+        if not isinstance(message_id, str) or clicking.message is None:
+            return
+        message = activities(clicking.message)[-1]
+        with contextlib.suppress(Undelivered):
+            await self._connector.put(
+                place.service_url,
+                place.conversation,
+                message_id,
+                {**addressed(message, place), "id": message_id},
+            )
+
+    async def _rated(self, body: JsonObject, value: JsonObject) -> None:
+        action = value.get("actionValue")
+        given = cast(JsonObject, action) if isinstance(action, dict) else {}
+        analyst = analyst_of(body)
+        await self._store.record(
+            AuditItem(
+                at=self._clock.now(),
+                tenant=analyst.tenant,
+                action="feedback",
+                analyst_id=analyst.id,
+                analyst_name=analyst.name,
+                detail={
+                    "reaction": str(given.get("reaction", ""))[:20],
+                    "feedback": str(given.get("feedback", ""))[:2000],
+                    "message": str(body.get("replyToId", ""))[:200],
+                },
+            )
+        )
+
+    def _do_aside(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.create_task(work)
+        self._aside.add(task)
+        task.add_done_callback(self._aside.discard)
+
+
+def _load(stored: Any) -> Reply | None:
+    if not isinstance(stored, dict):
+        return None
+    fields = cast(JsonObject, stored)
+    return Reply(
+        text=fields["text"],
+        cards=tuple(fields["cards"]),
+        citations=tuple(Citation(**each) for each in fields["citations"]),
+        by_model=fields["by_model"],
+    )
+
+
+def _said(sentence: str) -> JsonObject:
+    return {
+        "statusCode": 200,
+        "type": "application/vnd.microsoft.activity.message",
+        "value": sentence,
+    }
+
+
+def _problem(status: int, code: str, message: str) -> JsonObject:
+    return {
+        "statusCode": status,
+        "type": "application/vnd.microsoft.error",
+        "value": {"code": code, "message": message},
+    }

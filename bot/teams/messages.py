@@ -1,0 +1,102 @@
+"""Writes what is said as Bot Framework activities: parts, AI label, citations, cards.
+
+Plain dicts, since the SDK's `Entity` loses everything but its type.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from typing import Any
+
+from ..domain.people import Place
+from ..domain.rendering import unmarked
+from ..ports import Citation, JsonObject, Reply
+
+# Teams takes about 100 KB of UTF-16 and older clients 28 KB; a part with its card stays below both.
+PART_CHARS = 8_000
+# What is shown while it is written must be a prefix of the first part of the whole.
+FIRST_PART_CHARS = PART_CHARS // 2
+MAX_CITATIONS = 10
+
+
+def addressed(activity: JsonObject, place: Place) -> JsonObject:
+    """An activity with its sender and its conversation."""
+    return {
+        **activity,
+        "from": {"id": place.bot_id},
+        "conversation": {"id": place.conversation},
+    }
+
+
+def streaminfo(kind: str, *, stream: str = "", sequence: int = 0) -> JsonObject:
+    """The entity that makes an activity part of a stream (docs: streaming-ux)."""
+    entity: JsonObject = {"type": "streaminfo", "streamType": kind}
+    if stream:
+        entity["streamId"] = stream
+    if sequence:
+        entity["streamSequence"] = sequence
+    return {"entities": [entity]}
+
+
+def activities(reply: Reply) -> list[JsonObject]:
+    """A reply as one or more message activities; cards go with the last one."""
+    parts = split(reply.text) or [""]
+    messages = [_message(part, reply) for part in parts]
+    if reply.cards:
+        messages[-1]["attachments"] = [
+            {"contentType": "application/vnd.microsoft.card.adaptive", "content": card}
+            for card in reply.cards
+        ]
+    return messages
+
+
+def _message(text: str, reply: Reply) -> JsonObject:
+    message: JsonObject = {"type": "message", "text": text, "textFormat": "markdown"}
+    if reply.by_model:
+        message["entities"] = [_label(text, reply.citations)]
+        message["channelData"] = {"feedbackLoop": {"type": "default"}}
+    return message
+
+
+def _label(text: str, citations: Sequence[Citation]) -> JsonObject:
+    """Teams' one root entity: made by AI, and from what (docs: format-ai-bot-messages)."""
+    label: JsonObject = {
+        "type": "https://schema.org/Message",
+        "@type": "Message",
+        "@context": "https://schema.org",
+        "@id": "",
+        "additionalType": ["AIGeneratedContent"],
+    }
+    used = [each for each in citations if f"[{each.position}]" in text][:MAX_CITATIONS]
+    if used:
+        label["citation"] = [_claim(each) for each in used]
+    return label
+
+
+def _claim(citation: Citation) -> JsonObject:
+    appearance: dict[str, Any] = {
+        "@type": "DigitalDocument",
+        "name": unmarked(citation.name, 80) or "Evidence",
+        "abstract": unmarked(citation.abstract, 160) or "From the incident",
+    }
+    if citation.url:
+        appearance["url"] = citation.url
+    return {"@type": "Claim", "position": citation.position, "appearance": appearance}
+
+
+def split(text: str) -> list[str]:
+    """Cut a long text into parts, at paragraphs where it can; a code block stays one in each."""
+    parts: list[str] = []
+    while len(text) > PART_CHARS:
+        window = text[: PART_CHARS - 8]
+        cut = max(window.rfind(mark, PART_CHARS // 2) for mark in ("\n\n", "\n"))
+        if cut < 0:
+            cut = window.rfind(" ", PART_CHARS // 2)
+        if cut < 0:
+            cut = len(window)
+        part, text = text[:cut], text[cut:].lstrip("\n")
+        if len(re.findall(r"^```", part, re.MULTILINE)) % 2:
+            part, text = f"{part}\n```", f"```\n{text}"
+        parts.append(part)
+    return [*parts, text] if text else parts

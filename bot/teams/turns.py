@@ -1,0 +1,144 @@
+"""Accept, acknowledge, then work: each activity once, in order, whatever dies in between.
+
+An activity becomes a claim in the store before it is acknowledged. One process at a time works on
+a conversation's claims: it leases the oldest, works, finishes, takes the next. A lease that runs
+out (its process died) is taken over by whoever looks next: at a start, or on the timer.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import Awaitable, Callable
+from datetime import timedelta
+
+from ..errors import CasemateError, StoreError, TooBusy
+from ..ports import Claim, Clock, Store
+
+log = logging.getLogger(__name__)
+
+LEASE = timedelta(seconds=12)
+LOOK_SECONDS = 3.0
+MAX_ATTEMPTS = 5
+AT_ONCE = 64
+MOST_WAITING = 2_000
+GRACE_SECONDS = 8.0
+
+
+class Turns:
+    """The queue of accepted activities; `work` does one and says whether it is done with.
+
+    `owner` names this process's leases and is new at every start.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        clock: Clock,
+        work: Callable[[Claim], Awaitable[bool]],
+        *,
+        owner: str,
+        at_once: int = AT_ONCE,
+        most_waiting: int = MOST_WAITING,
+    ) -> None:
+        self._owner = owner
+        self._store = store
+        self._clock = clock
+        self._work = work
+        self._room = asyncio.Semaphore(at_once)
+        self._most_waiting = most_waiting
+        self._waiting = 0
+        self._active: dict[str, asyncio.Task[None]] = {}
+        self._again: set[str] = set()
+        self._timer: asyncio.Task[None] | None = None
+        self._stopping = False
+
+    def start(self) -> None:
+        """Begin to look for claims that nobody works on, now and on a timer."""
+        self._timer = asyncio.create_task(self._look_after())
+
+    async def accept(self, claim: Claim) -> None:
+        """Keep an activity and see to it that it is worked on; a repeat changes nothing.
+
+        Raises TooBusy, and StoreError where it could not be kept.
+        """
+        if self._stopping or self._waiting >= self._most_waiting:
+            raise TooBusy("Casemate is busy. Please try again in a few seconds.")
+        self._waiting += 1
+        try:
+            new = await self._store.accept(claim)
+        except BaseException:
+            self._waiting -= 1
+            raise
+        if new:
+            self._wake(claim.conversation)
+        else:
+            self._waiting -= 1
+
+    async def stop(self, grace: float = GRACE_SECONDS) -> None:
+        """Finish what is under way within `grace` seconds, and hand back the rest."""
+        self._stopping = True
+        if self._timer is not None:
+            self._timer.cancel()
+        tasks = list(self._active.values())
+        if tasks:
+            _, late = await asyncio.wait(tasks, timeout=grace)
+            for task in late:
+                task.cancel()
+            await asyncio.gather(*late, return_exceptions=True)
+        with contextlib.suppress(StoreError):
+            await self._store.release(self._owner)
+
+    def _wake(self, conversation: str) -> None:
+        if conversation in self._active:
+            self._again.add(conversation)
+            return
+        task = asyncio.create_task(self._drain(conversation))
+        self._active[conversation] = task
+
+    async def _drain(self, conversation: str) -> None:
+        try:
+            async with self._room:
+                while not self._stopping:
+                    self._again.discard(conversation)
+                    claim = await self._store.take(
+                        conversation, self._owner, self._clock.now(), LEASE
+                    )
+                    if claim is not None:
+                        if not await self._do(claim):
+                            break
+                    elif conversation not in self._again:
+                        break
+        except CasemateError as error:
+            # The claim stays in the store; its lease runs out, and the timer finds it.
+            log.warning("a turn was put off: %s", error.sentence)
+        finally:
+            self._active.pop(conversation, None)
+            if conversation in self._again and not self._stopping:
+                self._again.discard(conversation)
+                self._wake(conversation)
+
+    async def _do(self, claim: Claim) -> bool:
+        """Work on one claim; False leaves it, and its conversation, to a later attempt."""
+        if claim.attempts > MAX_ATTEMPTS:
+            log.error("gave up on an activity after %d attempts: %s", MAX_ATTEMPTS, claim.key)
+        elif not await self._work(claim):
+            return False
+        self._waiting = max(0, self._waiting - 1)
+        await self._store.finish(claim.key, self._owner, self._clock.now())
+        return True
+
+    async def _look_after(self) -> None:
+        """Renew the leases held here, and take up what nobody holds."""
+        while True:
+            try:
+                now = self._clock.now()
+                if self._active:
+                    await self._store.renew(self._owner, now, LEASE)
+                for conversation in await self._store.waiting(now):
+                    self._wake(conversation)
+                self._waiting = await self._store.backlog()
+            except StoreError as error:
+                log.warning("the store does not answer: %s", error.sentence)
+            await self._clock.sleep(LOOK_SECONDS)

@@ -1,0 +1,34 @@
+"""A click on "Add …": puts the proposal on the incident, once, in the name of who clicked."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from bot.desk.desk import Desk
+from bot.desk.post import Postings
+from bot.errors import ClickRefused
+from bot.ports import Clicked, Clicking
+
+from . import ask, tasks
+
+_UNREADABLE = "This button says nothing that I can do."
+
+
+async def click(desk: Desk, postings: Postings, clicked: Clicked) -> Clicking:
+    """Write what the button stands for. Raises ClickRefused and SentinelError."""
+    data = clicked.data
+    id, kind, item = data.get("proposal"), data.get("as"), data.get("item")
+    if not isinstance(id, str) or len(id) > 100 or kind not in ("task", "comment"):
+        raise ClickRefused(_UNREADABLE)
+    posted = await postings.post(desk, clicked, id, kind, _item(item))
+    show = ask.card if posted.proposal.kind == "answer" else tasks.card
+    card = show(posted.proposal, posted.writes)
+    return Clicking(card, message=ask.said_again(dict(posted.proposal.message), card))
+
+
+def _item(item: object) -> int | Literal["all"]:
+    if item == "all":
+        return "all"
+    if isinstance(item, int) and not isinstance(item, bool):
+        return item
+    raise ClickRefused(_UNREADABLE)

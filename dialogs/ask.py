@@ -1,0 +1,85 @@
+"""A question in the analyst's own words, and the word `summary`."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, replace
+
+from bot.cards import answer_card
+from bot.desk.ask import Asked, ask
+from bot.desk.desk import Desk
+from bot.domain.budget import QUESTION_CHARS
+from bot.domain.evidence import Exhibit
+from bot.domain.incident import Mention
+from bot.domain.proposal import Proposal, Write
+from bot.domain.rendering import for_teams
+from bot.ports import Answered, Citation, Courier, JsonObject, Reply, Said
+
+from . import incidents
+from .focus import focused
+from .incident import warned
+
+
+async def reply(desk: Desk, said: Said, courier: Courier, mention: Mention | None) -> Answered:
+    """Answer a question about the incident that it names, or that is in focus."""
+    if len(said.text) > QUESTION_CHARS:
+        return Answered(
+            Reply(
+                f"Your question has {len(said.text):,} characters; I take up to "
+                f"{QUESTION_CHARS:,}. Please shorten it."
+            )
+        )
+    ref = await focused(desk, said, mention)
+    if ref is None:
+        return await incidents.which(desk)
+    return answered(await ask(desk, said, ref, said.text, courier))
+
+
+async def summary(desk: Desk, said: Said, courier: Courier, mention: Mention | None) -> Answered:
+    """Summarise the incident."""
+    ref = await focused(desk, said, mention)
+    if ref is None:
+        return await incidents.which(desk)
+    question = desk.prompts["summary"].text
+    asked = await ask(desk, said, ref, question, courier, shown="Summarise the incident.")
+    return answered(asked)
+
+
+def answered(asked: Asked) -> Answered:
+    """An answer with its sources and its buttons."""
+    briefing = asked.briefing
+    url = briefing.case.incident.url
+    message: JsonObject = {
+        "text": for_teams(asked.text),
+        "citations": [asdict(_source(each, url)) for each in briefing.evidence.cited(asked.text)],
+        "by_model": asked.by_model,
+        "warnings": warned(briefing.warnings),
+        "note": asked.note,
+    }
+    if asked.proposal is None:
+        return Answered(said_again(message), audit=(asked.audit,))
+    proposal = replace(asked.proposal, message=message)
+    return Answered(
+        said_again(message, card(proposal)),
+        thread=briefing.thread,
+        turn=asked.turn,
+        proposal=proposal,
+        audit=(asked.audit,),
+    )
+
+
+def card(proposal: Proposal, writes: tuple[Write, ...] = ()) -> JsonObject:
+    """The buttons under an answer, in the state that `writes` makes."""
+    message = proposal.message
+    return answer_card(proposal, writes, tuple(message["warnings"]), message["note"])
+
+
+def said_again(message: JsonObject, *cards: JsonObject) -> Reply:
+    """What was said above a card, as it was said."""
+    citations = tuple(Citation(**each) for each in message["citations"])
+    return Reply(message["text"], cards, citations, message["by_model"])
+
+
+def _source(exhibit: Exhibit, url: str) -> Citation:
+    facts = exhibit.fields
+    words = facts.get("description") or facts.get("text") or facts.get("title") or exhibit.label
+    return Citation(exhibit.number, exhibit.label, str(words), url)

@@ -1,0 +1,51 @@
+"""`incident N`: take an incident up, and show it."""
+
+from __future__ import annotations
+
+from bot.cards import incident_card
+from bot.desk.desk import Desk
+from bot.domain.evidence import gather
+from bot.domain.incident import IncidentRef, Mention
+from bot.domain.injection import addressed_to_assistant
+from bot.errors import ClickRefused
+from bot.ports import Answered, Clicked, Clicking, Courier, Reply, Said
+
+from . import incidents
+from .focus import focused
+
+
+async def reply(desk: Desk, said: Said, courier: Courier, mention: Mention | None) -> Answered:
+    """Show the incident that is named, which is in focus from now on."""
+    ref = await focused(desk, said, mention)
+    return await shown(desk, ref) if ref else await incidents.which(desk)
+
+
+async def click(desk: Desk, clicked: Clicked) -> Clicking:
+    """Open an incident from a list. Raises ClickRefused where the button names none of ours."""
+    workspace, id = clicked.data.get("workspace"), clicked.data.get("incident")
+    if workspace != desk.workspace or not isinstance(id, str):
+        raise ClickRefused("This button names no incident of this workspace.")
+    ref = (await desk.incidents.get(id)).ref
+    await desk.store.set_focus(
+        clicked.analyst.tenant, clicked.place.conversation, clicked.analyst.id, ref, clicked.at
+    )
+    return Clicking(answered=await shown(desk, ref))
+
+
+async def shown(desk: Desk, ref: IncidentRef) -> Answered:
+    """The incident as a card, with a warning where its text is addressed to an assistant."""
+    case = await desk.cases.read(ref.id)
+    warnings = addressed_to_assistant(gather(case))
+    card = incident_card(case, desk.clock.now(), warned(warnings))
+    return Answered(
+        Reply(f"Incident {case.incident.number} is in focus. What do you want to know?", (card,))
+    )
+
+
+def warned(fields: tuple[str, ...]) -> tuple[str, ...]:
+    """Say of each field that it talks to an assistant."""
+    return tuple(
+        f"{field[:1].upper()}{field[1:]} contains text addressed to an assistant. "
+        "It was treated as data."
+        for field in fields
+    )

@@ -1,0 +1,200 @@
+"""Take the README's pictures: the real client, the real bot, the sandbox's incidents.
+
+Start `make run`, then:
+
+    python docs/screenshots.py http://127.0.0.1:56150 docs/images
+
+Needs Chromium on the PATH. Each scene opens the client anew, so scenes do not depend on each other;
+the bot's own memory stays, which is why scenes begin by naming their incident. The client has no
+dark theme (0.2.28).
+"""
+
+from __future__ import annotations
+
+import argparse
+import re
+import shutil
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from playwright.sync_api import Page, Route, sync_playwright
+
+BOT = "Casemate"
+PERSONAL, GROUP, CHANNEL = "Personal Chat", "Night shift", "SOC - incidents"
+DESKTOP, PHONE = (1280, 900), (390, 844)
+
+_BROWSER = shutil.which("chromium") or shutil.which("google-chrome")
+_FLAGS = (
+    "--no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking"
+    " --disable-component-update --disable-sync"
+)
+# Height of the bar under a message that is still being streamed; 0 once it is final.
+_STREAMING = "() => [...document.querySelectorAll('[role=progressbar]')].some(b => b.offsetHeight)"
+
+
+@dataclass(frozen=True)
+class Say:
+    """A message of the analyst; in a group or channel it mentions the bot, or the bot is deaf."""
+
+    text: str
+    mention: bool = False
+
+
+@dataclass(frozen=True)
+class Press:
+    """A click on a card's button, by its title; on the last card that has it."""
+
+    title: str
+
+
+@dataclass(frozen=True)
+class Scene:
+    """One picture: where, how large, and what happens before it is taken."""
+
+    name: str
+    chat: str
+    steps: tuple[Say | Press, ...]
+    size: tuple[int, int] = DESKTOP
+
+
+SCENES = (
+    Scene("incident", PERSONAL, (Say("incident 3177"),)),
+    Scene("question", PERSONAL, (Say("incident 3177"), Say("What happened here?"))),
+    Scene(
+        "added",
+        PERSONAL,
+        (Say("incident 3177"), Say("What should I check first?"), Press("Add as task")),
+    ),
+    Scene("query", PERSONAL, (Say("incident 3177"), Say("kql sign-ins of the user"))),
+    Scene("rows", PERSONAL, (Say("incident 3177"), Say("kql sign-ins of the user"), Press("Run"))),
+    Scene("channel", CHANNEL, (Say("incident 3177", mention=True),)),
+    Scene("group", GROUP, (Say("summary of #3177", mention=True),)),
+    Scene("phone", PERSONAL, (Say("incident 3177"),), PHONE),
+)
+
+
+@contextmanager
+def opened(url: str, size: tuple[int, int] = DESKTOP) -> Iterator[Page]:
+    """The client in a browser of this size, its log panel hidden.
+
+    Nothing is fetched from elsewhere, so that pictures are the same with and without a network
+    (the client asks a Microsoft CDN for fonts).
+    """
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=_BROWSER, args=_FLAGS.split())
+        page = browser.new_page(viewport={"width": size[0], "height": size[1]})
+        page.route("**/*", _local_only)
+        page.goto(url)
+        page.get_by_role("button", name="Hide log panel").click()
+        yield page
+        browser.close()
+
+
+def _local_only(route: Route) -> None:
+    if urlsplit(route.request.url).hostname in ("127.0.0.1", "localhost", "::1"):
+        route.continue_()
+    else:
+        route.abort()
+
+
+def choose(page: Page, chat: str) -> None:
+    """Open a chat or channel by its name; a narrow window hides the list behind a button."""
+    toggle = page.get_by_role("button", name="Toggle app bar and conversation window")
+    folded = toggle.is_visible()
+    if folded:
+        toggle.click()
+    page.get_by_role("treeitem", name=chat, exact=True).click()
+    if folded:
+        toggle.click()
+    page.get_by_role("textbox").first.wait_for()
+    settle(page)
+
+
+def say(page: Page, text: str, *, mention: bool = False) -> None:
+    """Type a message into the chat, or a new post into a channel, and send it."""
+    box = page.get_by_role("textbox").first
+    box.click()
+    if mention:
+        page.keyboard.type(f"@{BOT}")
+        menu = page.get_by_role("listbox", name="Typeahead menu")
+        menu.get_by_role("menuitem", name=BOT).first.click()
+        page.keyboard.type(" ")
+    page.keyboard.type(text)
+    post = page.get_by_role("button", name="Post", exact=True)
+    (post if post.count() else page.get_by_role("button", name="Send Message")).click()
+
+
+def ask(page: Page, text: str, *, mention: bool = False) -> None:
+    """Say something and wait for the bot's final answer. Raises TimeoutError after 90 s."""
+    answers = page.get_by_role("img", name=BOT, exact=True)
+    before = answers.count()
+    say(page, text, mention=mention)
+    deadline = time.monotonic() + 90
+    while answers.count() == before:
+        if time.monotonic() > deadline:
+            raise TimeoutError(f"no answer to {text!r}")
+        page.wait_for_timeout(250)
+    settle(page)
+
+
+def press(page: Page, title: str) -> None:
+    """Click the last button of this title and wait for what it changes."""
+    page.get_by_role("button", name=title, exact=True).last.click()
+    settle(page)
+
+
+def settle(page: Page, quiet: float = 2.5, limit: float = 90) -> None:
+    """Wait until nothing streams and the page has been still for `quiet` seconds.
+
+    Raises TimeoutError after `limit` seconds.
+    """
+    start = still_since = time.monotonic()
+    shown = ""
+    while (now := time.monotonic()) - still_since < quiet:
+        if now - start > limit:
+            raise TimeoutError(f"the page was not still within {limit:.0f} s")
+        current = page.locator("body").inner_text()
+        if current != shown or page.evaluate(_STREAMING):
+            shown, still_since = current, now
+        page.wait_for_timeout(250)
+
+
+def take(url: str, scene: Scene, folder: Path) -> Path:
+    """Play one scene and save its picture as `folder/name.png`."""
+    picture = folder / f"{scene.name}.png"
+    with opened(url, scene.size) as page:
+        choose(page, scene.chat)
+        for step in scene.steps:
+            if isinstance(step, Say):
+                ask(page, step.text, mention=step.mention)
+            else:
+                press(page, step.title)
+        page.mouse.move(0, 0)
+        page.screenshot(path=picture, animations="disabled", caret="hide")
+    return picture
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Take all pictures, or those named."""
+    parser = argparse.ArgumentParser(description="Take the README's pictures.")
+    parser.add_argument("url", help="the client's address, as `make run` prints it")
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("--only", help="a pattern of scene names")
+    options = parser.parse_args(argv)
+    if _BROWSER is None:
+        print("Chromium is not installed.")
+        return 1
+    options.folder.mkdir(parents=True, exist_ok=True)
+    for scene in SCENES:
+        if re.fullmatch(options.only or ".*", scene.name):
+            print(take(options.url, scene, options.folder))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

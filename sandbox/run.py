@@ -1,0 +1,68 @@
+"""`python app.py sandbox`: the bot and the services it talks to, in one process on one port."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime
+
+from aiohttp import web
+
+from bot import serving
+from bot.settings import Settings, overlaid
+
+from . import openai, portal, sentinel
+from .world import RESOURCE_GROUP, SUBSCRIPTION, WORKSPACE, WORKSPACE_ID, World, load
+
+_BANNER = """
+Casemate's sandbox
+  incidents   {base}/            what the bot writes shows up here
+  bot         {base}/api/messages
+  state       {base}/readyz
+
+Open the client that `make run` starts, and ask: what happened in incident 3177?
+"""
+
+
+def settings(port: int) -> Settings:
+    """The production settings, pointed at this process; the environment may still set the rest."""
+    base = f"http://127.0.0.1:{port}"
+    return overlaid(
+        {
+            "HOST": "127.0.0.1",
+            "PORT": str(port),
+            "BOT_APP_ID": "",
+            "AZURE_OPENAI_BASE_URL": f"{base}/openai/v1/",
+            "AZURE_OPENAI_MODEL": openai.MODEL,
+            "AZURE_OPENAI_API_KEY": "",
+            "ARM_ENDPOINT": base,
+            "SENTINEL_WORKSPACES": "",
+            "SENTINEL_SUBSCRIPTION_ID": SUBSCRIPTION,
+            "SENTINEL_RESOURCE_GROUP": RESOURCE_GROUP,
+            "SENTINEL_WORKSPACE": WORKSPACE,
+            "SENTINEL_WORKSPACE_ID": WORKSPACE_ID,
+        }
+    )
+
+
+def add_services(app: web.Application, world: World, *, pace: float = 0.03) -> None:
+    """Add the workspace, its pages and the model to an application. Reads files: not on a loop."""
+    app.add_routes(sentinel.routes(world))
+    app.add_routes(portal.routes(world))
+    app.add_routes(openai.routes(pace=pace))
+
+
+def run(port: int, application: Callable[[Settings], Awaitable[web.Application]]) -> int:
+    """Serve until stopped; the exit code says whether it could."""
+    chosen = settings(port)
+    base = f"http://127.0.0.1:{port}"
+
+    async def build() -> web.Application:
+        app = await application(chosen)
+        world = await asyncio.to_thread(load, datetime.now(UTC))
+        world.portal_url = base
+        await asyncio.to_thread(add_services, app, world)
+        print(_BANNER.format(base=base), flush=True)
+        return app
+
+    return serving.run(chosen, build)

@@ -1,0 +1,540 @@
+"""What every store must do. A store's own test file subclasses `StoreContract` and gives it the
+fixture `open_store`: each call opens another store over the same fresh database."""
+
+import asyncio
+from collections import Counter
+from collections.abc import Awaitable, Callable
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta, timezone
+
+import pytest
+
+from bot.domain.incident import IncidentRef
+from bot.domain.proposal import Item, Proposal, Provenance, Write
+from bot.domain.transcript import Thread, Turn
+from bot.errors import StoreError
+from bot.ports import AuditItem, Claim, Erased, Outcome, Store
+
+NOW = datetime(2026, 11, 24, 9, 0, 0, 123456, tzinfo=UTC)
+LEASE = timedelta(seconds=30)
+KEEP = timedelta(days=30)
+LONG_AGO = NOW - KEEP - timedelta(microseconds=1)
+INCIDENT = IncidentRef("main", "0f3c9f11-52b5-4d0a-9c3c-b0a7a6c50d6f")
+OTHER_INCIDENT = IncidentRef("main", "11111111-52b5-4d0a-9c3c-b0a7a6c50d6f")
+THREAD = Thread("contoso", "jane", INCIDENT)
+CHAT = "19:meeting/chat?\\#@thread.v2;messageid=1700000000000"
+
+OpenStore = Callable[[], Awaitable[Store]]
+
+
+def claim(key: str, conversation: str = CHAT) -> Claim:
+    return Claim(key, conversation, {"type": "message", "text": f"question {key}"}, NOW)
+
+
+def turn(id: str, at: datetime = NOW) -> Turn:
+    return Turn(id, f"question {id}", f"answer {id}", at, 420, "gpt-5.4-mini", "9c1e")
+
+
+def proposal(id: str, by: str = "jane", at: datetime = NOW) -> Proposal:
+    return Proposal(
+        id=id,
+        kind="tasks",
+        tenant="contoso",
+        conversation=CHAT,
+        incident=INCIDENT,
+        incident_number=42,
+        items=(Item("Check the sign-ins", "Look at **10.0.0.4**"), Item("", "no title")),
+        provenance=Provenance("Jane", "what now?", "gpt-5.4-mini", "9c1e", ("alert 1",), by),
+        created=at,
+        message={"text": "Two tasks", "ids": ["1", "2"]},
+    )
+
+
+def write(by: str = "jane", proposal: str = "p", index: int = 0, at: datetime = NOW) -> Write:
+    return Write(proposal, "task", index, by, by.title(), at)
+
+
+def line(action: str, at: datetime = NOW, incident: IncidentRef | None = INCIDENT) -> AuditItem:
+    return AuditItem(at, "contoso", action, "jane", "Jane", incident, {"tokens": 7, "ids": ["a"]})
+
+
+def outcome(key: str) -> Outcome:
+    return Outcome(
+        claim=key,
+        progress={"reply": f"answer {key}"},
+        thread=THREAD,
+        turn=turn(key),
+        proposal=proposal(f"proposal {key}"),
+        audit=(line(f"asked {key}"), line(f"answered {key}")),
+    )
+
+
+async def nothing_of(store: Store, key: str) -> bool:
+    return (
+        await store.turns(THREAD, 9) == ()
+        and await store.proposal(f"proposal {key}") is None
+        and await store.audit(INCIDENT, 9) == ()
+    )
+
+
+async def drain(store: Store, owner: str, worked: list[Claim]) -> None:
+    while await store.backlog():
+        for conversation in await store.waiting(NOW):
+            taken = await store.take(conversation, owner, NOW, LEASE)
+            if taken is not None:
+                worked.append(taken)
+                assert await store.note(taken.key, owner, {"began": True})
+                assert await store.commit(Outcome(taken.key, {"reply": "done"}), owner)
+                assert await store.finish(taken.key, owner, NOW)
+
+
+class StoreContract:
+    @pytest.fixture
+    async def store(self, open_store: OpenStore) -> Store:
+        return await open_store()
+
+    # claims
+
+    async def test_a_repeated_activity_is_accepted_once(self, store: Store) -> None:
+        assert await store.accept(claim("a"))
+        assert not await store.accept(claim("a"))
+        await store.take(CHAT, "me", NOW, LEASE)
+        await store.finish("a", "me", NOW)
+        assert not await store.accept(claim("a"))
+        assert not await store.accept(claim("a", "another conversation"))
+        assert await store.backlog() == 0
+
+    async def test_a_claim_comes_back_as_it_was_accepted(self, store: Store) -> None:
+        accepted = Claim(
+            key="29:x|f:1/2?3#4\\5",
+            conversation=CHAT,
+            body={"text": "Ünïcode \U0001f6a8 \u202e \x00 'quoted'", "n": [1, 2.5, None, True]},
+            accepted=NOW.astimezone(timezone(timedelta(hours=2))),
+            progress={"place": "personal"},
+        )
+        await store.accept(accepted)
+        assert await store.take(CHAT, "me", NOW, LEASE) == replace(accepted, attempts=1)
+
+    @pytest.mark.parametrize(
+        ("taker", "later", "attempts"),
+        [
+            ("me", timedelta(0), None),
+            ("another", timedelta(0), None),
+            ("another", LEASE - timedelta(microseconds=1), None),
+            ("another", LEASE, 2),
+            ("me", LEASE, 2),
+        ],
+    )
+    async def test_a_held_claim_is_taken_only_when_its_lease_ran_out(
+        self, store: Store, taker: str, later: timedelta, attempts: int | None
+    ) -> None:
+        await store.accept(claim("a"))
+        await store.accept(claim("b"))
+        assert await store.take(CHAT, "me", NOW, LEASE)
+        taken = await store.take(CHAT, taker, NOW + later, LEASE)
+        assert (taken and (taken.key, taken.attempts)) == (attempts and ("a", attempts))
+
+    async def test_claims_of_a_conversation_are_worked_in_order_of_arrival(
+        self, store: Store
+    ) -> None:
+        for key in ("z", "a", "m"):
+            await store.accept(claim(key))
+        worked: list[Claim] = []
+        await drain(store, "me", worked)
+        assert [taken.key for taken in worked] == ["z", "a", "m"]
+        assert await store.take(CHAT, "me", NOW, LEASE) is None
+
+    async def test_conversations_do_not_wait_for_each_other(self, store: Store) -> None:
+        await store.accept(claim("a", "one"))
+        await store.accept(claim("b", "two"))
+        assert await store.take("one", "me", NOW, LEASE)
+        taken = await store.take("two", "me", NOW, LEASE)
+        assert taken and taken.key == "b"
+        assert await store.take("three", "me", NOW, LEASE) is None
+
+    async def test_whoever_takes_over_sees_what_was_already_done(self, store: Store) -> None:
+        await store.accept(claim("a"))
+        await store.take(CHAT, "me", NOW, LEASE)
+        assert await store.note("a", "me", {"sent": ["1"], "reply": None})
+        assert await store.note("a", "me", {"reply": {"text": "so far"}})
+        taken = await store.take(CHAT, "another", NOW + LEASE, LEASE)
+        assert taken and taken.progress == {"sent": ["1"], "reply": {"text": "so far"}}
+        assert taken.body == claim("a").body
+
+    async def test_who_lost_a_claim_can_no_longer_change_it(self, store: Store) -> None:
+        await store.accept(claim("a"))
+        await store.take(CHAT, "me", NOW, LEASE)
+        await store.take(CHAT, "another", NOW + LEASE, LEASE)
+        assert not await store.note("a", "me", {"sent": ["1"]})
+        assert not await store.commit(outcome("a"), "me")
+        assert not await store.finish("a", "me", NOW)
+        await store.renew("me", NOW + LEASE, 9 * LEASE)
+        await store.release("me")
+        assert await nothing_of(store, "a")
+        assert await store.take(CHAT, "third", NOW + LEASE, LEASE) is None
+        taken = await store.take(CHAT, "third", NOW + 2 * LEASE, LEASE)
+        assert taken and taken.progress == {}
+
+    @pytest.mark.parametrize("key", ["a", "unknown"])
+    async def test_nobody_changes_a_claim_that_is_free(self, store: Store, key: str) -> None:
+        await store.accept(claim("a"))
+        for owner in ("me", ""):
+            assert not await store.note(key, owner, {"sent": ["1"]})
+            assert not await store.commit(outcome(key), owner)
+            assert not await store.finish(key, owner, NOW)
+        assert await nothing_of(store, key)
+        assert await store.backlog() == 1
+
+    async def test_a_finished_claim_stays_as_it_is(self, store: Store) -> None:
+        await store.accept(claim("a"))
+        await store.take(CHAT, "me", NOW, LEASE)
+        assert await store.finish("a", "me", NOW)
+        assert not await store.finish("a", "me", NOW)
+        assert not await store.note("a", "me", {"sent": ["1"]})
+        assert not await store.commit(outcome("a"), "me")
+        await store.release("me")
+        assert await nothing_of(store, "a")
+        assert await store.waiting(NOW + 9 * LEASE) == ()
+
+    @pytest.mark.parametrize("later", [LEASE / 2, LEASE, 5 * LEASE])
+    async def test_renewing_extends_a_lease_nobody_took_over(
+        self, store: Store, later: timedelta
+    ) -> None:
+        for key in ("a", "b"):
+            await store.accept(claim(key, key))
+            await store.take(key, "me", NOW, LEASE)
+        await store.renew("me", NOW + later, LEASE)
+        for key in ("a", "b"):
+            until = NOW + later + LEASE
+            assert await store.take(key, "another", until - timedelta(seconds=1), LEASE) is None
+            assert await store.take(key, "another", until, LEASE)
+
+    async def test_released_claims_are_free_at_once(self, store: Store) -> None:
+        for key, owner in (("a", "me"), ("b", "me"), ("c", "another")):
+            await store.accept(claim(key, key))
+            await store.take(key, owner, NOW, LEASE)
+        await store.note("a", "me", {"sent": ["1"]})
+        await store.release("me")
+        assert await store.waiting(NOW) == ("a", "b")
+        taken = await store.take("a", "third", NOW, LEASE)
+        assert taken and (taken.attempts, taken.progress) == (2, {"sent": ["1"]})
+        assert not await store.finish("b", "me", NOW)
+
+    async def test_waiting_names_conversations_whose_oldest_claim_nobody_holds(
+        self, store: Store
+    ) -> None:
+        for key, conversation in (
+            ("late 1", "late"),
+            ("held 1", "held"),
+            ("held 2", "held"),
+            ("free 1", "free"),
+            ("late 2", "late"),
+            ("done 1", "done"),
+        ):
+            await store.accept(claim(key, conversation))
+        await store.take("late", "dead", NOW - LEASE, LEASE)
+        await store.take("held", "me", NOW, LEASE)
+        await store.take("done", "me", NOW, LEASE)
+        await store.finish("done 1", "me", NOW)
+        assert await store.waiting(NOW) == ("late", "free")
+        assert await store.waiting(NOW + LEASE) == ("late", "held", "free")
+        assert await store.backlog() == 5
+
+    async def test_of_two_stores_one_accepts(self, open_store: OpenStore) -> None:
+        stores = [await open_store(), await open_store()]
+        keys = [f"key {number}" for number in range(500)]
+        accepted = await asyncio.gather(
+            *(store.accept(claim(key)) for key in keys for store in stores)
+        )
+        assert [sum(accepted[at : at + 2]) for at in range(0, 1000, 2)] == [1] * 500
+        assert await stores[0].backlog() == await stores[1].backlog() == 500
+
+    async def test_two_owners_work_every_claim_once_and_in_order(
+        self, open_store: OpenStore
+    ) -> None:
+        stores = [await open_store(), await open_store()]
+        for number in range(120):
+            await stores[number % 2].accept(claim(f"{number:03}", f"chat {number % 7}"))
+        worked: list[Claim] = []
+        await asyncio.gather(
+            *(drain(store, f"owner {at}", worked) for at, store in enumerate(stores * 2))
+        )
+        assert Counter(taken.key for taken in worked) == {f"{n:03}": 1 for n in range(120)}
+        assert {taken.attempts for taken in worked} == {1}
+        for chat in range(7):
+            keys = [taken.key for taken in worked if taken.conversation == f"chat {chat}"]
+            assert keys == sorted(keys)
+
+    # history
+
+    async def test_an_outcome_is_kept_whole(self, store: Store) -> None:
+        await store.accept(claim("a"))
+        await store.take(CHAT, "me", NOW, LEASE)
+        await store.note("a", "me", {"sent": ["1"]})
+        assert await store.commit(outcome("a"), "me")
+        assert await store.turns(THREAD, 9) == (turn("a"),)
+        assert await store.proposal("proposal a") == proposal("proposal a")
+        assert await store.audit(INCIDENT, 9) == outcome("a").audit
+        taken = await store.take(CHAT, "another", NOW + LEASE, LEASE)
+        assert taken and taken.progress == {"sent": ["1"], "reply": "answer a"}
+
+    async def test_an_outcome_committed_again_changes_nothing(self, store: Store) -> None:
+        await store.accept(claim("a"))
+        await store.take(CHAT, "me", NOW, LEASE)
+        await store.commit(outcome("a"), "me")
+        await store.take(CHAT, "another", NOW + LEASE, LEASE)
+        again = replace(outcome("a"), turn=replace(turn("a"), answer="another answer"))
+        assert await store.commit(again, "another")
+        assert await store.turns(THREAD, 9) == (turn("a"),)
+        assert await store.audit(INCIDENT, 9) == outcome("a").audit
+
+    async def test_an_outcome_may_be_progress_alone(self, store: Store) -> None:
+        await store.accept(claim("a"))
+        await store.take(CHAT, "me", NOW, LEASE)
+        assert await store.commit(Outcome("a", {"reply": "sorry"}), "me")
+        assert await nothing_of(store, "a")
+
+    async def test_a_cancelled_commit_is_whole_or_nothing(self, store: Store) -> None:
+        for number in range(20):
+            await store.accept(claim(f"{number}", f"{number}"))
+            await store.take(f"{number}", "me", NOW, LEASE)
+            committing = asyncio.create_task(store.commit(outcome(f"{number}"), "me"))
+            for _ in range(number % 4):
+                await asyncio.sleep(0)
+            committing.cancel()
+            await asyncio.gather(committing, return_exceptions=True)
+        turns = [turn.id for turn in await store.turns(THREAD, 99)]
+        audit = [item.action for item in await store.audit(INCIDENT, 99)]
+        assert sorted(audit) == sorted(
+            f"{what} {key}" for key in turns for what in ("asked", "answered")
+        )
+        assert all([await store.proposal(f"proposal {key}") for key in turns])
+
+    async def test_text_that_is_no_text_is_refused_and_harms_nothing(self, store: Store) -> None:
+        with pytest.raises(StoreError, match="cannot be kept"):
+            await store.accept(replace(claim("a"), body={"text": "\ud83d"}))
+        await store.accept(claim("a"))
+        await store.take(CHAT, "me", NOW, LEASE)
+        broken = replace(outcome("a"), turn=replace(turn("a"), answer="\ud83d"))
+        with pytest.raises(StoreError, match="cannot be kept"):
+            await store.commit(broken, "me")
+        assert await nothing_of(store, "a")
+        assert await store.commit(outcome("a"), "me")
+
+    async def commit_turns(self, store: Store, thread: Thread, *turns: Turn) -> None:
+        for each in turns:
+            key = f"{thread} {each.id}"
+            await store.accept(claim(key, key))
+            await store.take(key, "me", NOW, LEASE)
+            assert await store.commit(Outcome(key, {}, thread, each), "me")
+            assert await store.finish(key, "me", NOW)
+
+    async def test_a_history_gives_its_newest_turns_oldest_first(self, store: Store) -> None:
+        asked = [turn(f"{minute}", NOW + timedelta(minutes=minute)) for minute in range(5)]
+        await self.commit_turns(store, THREAD, *asked[3:], *asked[:3])
+        assert await store.turns(THREAD, 9) == tuple(asked)
+        assert await store.turns(THREAD, 2) == tuple(asked[3:])
+        assert await store.turns(THREAD, 0) == ()
+
+    @pytest.mark.parametrize(
+        "other",
+        [
+            replace(THREAD, tenant="fabrikam"),
+            replace(THREAD, analyst="joe"),
+            replace(THREAD, incident=OTHER_INCIDENT),
+            replace(THREAD, incident=IncidentRef("second", INCIDENT.id)),
+        ],
+    )
+    async def test_a_history_is_one_analysts_on_one_incident(
+        self, store: Store, other: Thread
+    ) -> None:
+        await self.commit_turns(store, THREAD, turn("a"))
+        assert await store.turns(other, 9) == ()
+        await self.commit_turns(store, other, turn("a"), turn("b", NOW + LEASE))
+        assert await store.forget_thread(THREAD) == Erased(turns=1)
+        assert await store.forget_thread(THREAD) == Erased(turns=0)
+        assert await store.turns(THREAD, 9) == ()
+        assert await store.turns(other, 9) == (turn("a"), turn("b", NOW + LEASE))
+
+    async def test_forgetting_an_analyst_leaves_the_others_and_the_audit(
+        self, store: Store
+    ) -> None:
+        joe = replace(THREAD, analyst="joe")
+        abroad = replace(THREAD, tenant="fabrikam")
+        for thread in (THREAD, replace(THREAD, incident=OTHER_INCIDENT), joe, abroad):
+            await self.commit_turns(store, thread, turn("a"))
+        for kept in (proposal("hers"), proposal("his", by="joe"), proposal("nobody's", by="")):
+            await store.keep_proposal(kept)
+        await store.keep_proposal(replace(proposal("abroad"), tenant="fabrikam"))
+        for name in ("hers", "his"):
+            await store.end_write(write("jane", name), line(f"added {name}"))
+        await store.set_focus("contoso", CHAT, "joe", OTHER_INCIDENT, NOW)
+        await store.set_focus("contoso", CHAT, "jane", INCIDENT, NOW + LEASE)
+
+        assert await store.forget_analyst("contoso", "jane") == Erased(turns=2, proposals=1)
+        assert await store.forget_analyst("contoso", "") == Erased(turns=0, proposals=0)
+
+        assert await store.turns(THREAD, 9) == ()
+        assert await store.turns(joe, 9) == await store.turns(abroad, 9) == (turn("a"),)
+        kept_proposals = [await store.proposal(id) for id in ("his", "nobody's", "abroad")]
+        assert await store.proposal("hers") is None and all(kept_proposals)
+        assert await store.writes("hers") == ()
+        assert await store.writes("his") == (replace(write("jane", "his"), done=True),)
+        assert await store.focus("contoso", CHAT, "jane") == OTHER_INCIDENT
+        assert len(await store.audit(INCIDENT, 9)) == 2
+
+    # focus
+
+    async def test_focus_is_ones_own_else_the_conversations_newest(self, store: Store) -> None:
+        third = IncidentRef("second", "3")
+        assert await store.focus("contoso", CHAT, "jane") is None
+        await store.set_focus("contoso", CHAT, "jane", INCIDENT, NOW)
+        await store.set_focus("contoso", CHAT, "joe", OTHER_INCIDENT, NOW + LEASE)
+        assert await store.focus("contoso", CHAT, "jane") == INCIDENT
+        assert await store.focus("contoso", CHAT, "ann") == OTHER_INCIDENT
+        await store.set_focus("contoso", CHAT, "jane", third, NOW + 2 * LEASE)
+        assert await store.focus("contoso", CHAT, "jane") == third
+        assert await store.focus("contoso", CHAT, "ann") == third
+        assert await store.focus("contoso", "another chat", "jane") is None
+        assert await store.focus("fabrikam", CHAT, "jane") is None
+
+    # proposals and what became of them
+
+    async def test_a_proposal_never_changes_under_its_card(self, store: Store) -> None:
+        assert await store.proposal("p") is None
+        await store.keep_proposal(proposal("p"))
+        await store.keep_proposal(replace(proposal("p"), items=(Item("Other", "text"),)))
+        assert await store.proposal("p") == proposal("p")
+
+    async def test_a_write_belongs_to_whoever_clicked_first(self, store: Store) -> None:
+        first, second = write("jane"), write("joe", at=NOW + LEASE)
+        other = write("joe", index=1, at=NOW + 2 * LEASE)
+        assert await store.begin_write(first) == first
+        assert await store.begin_write(second) == first
+        assert await store.begin_write(other) == other
+        await store.end_write(first, line("added"))
+        assert await store.begin_write(second) == replace(first, done=True)
+        assert await store.writes("p") == (replace(first, done=True), other)
+        assert await store.writes("q") == ()
+
+    async def test_a_write_is_recorded_once(self, store: Store) -> None:
+        await store.begin_write(write("jane"))
+        await store.end_write(write("jane"), line("added"))
+        await store.end_write(write("jane"), line("added"))
+        await store.end_write(write("joe"), line("added again", NOW + LEASE))
+        assert await store.writes("p") == (replace(write("jane"), done=True),)
+        assert await store.audit(INCIDENT, 9) == (line("added"),)
+
+    async def test_clicks_at_the_same_moment_agree_on_one(self, open_store: OpenStore) -> None:
+        stores = [await open_store(), await open_store()]
+        begun = await asyncio.gather(
+            *(stores[n % 2].begin_write(write(f"analyst {n}")) for n in range(20))
+        )
+        assert len(set(begun)) == 1
+        await asyncio.gather(
+            *(stores[n % 2].end_write(begun[0], line(f"added {n}")) for n in range(20))
+        )
+        assert len(await stores[0].audit(INCIDENT, 99)) == 1
+
+    # places, outbox, audit
+
+    async def test_a_place_is_kept_by_tenant_and_conversation(self, store: Store) -> None:
+        await store.keep_place("contoso", CHAT, {"floor": "Low"})
+        await store.keep_place("contoso", "two", {"floor": "Low", "kind": "channel"})
+        await store.keep_place("fabrikam", CHAT, {"floor": "Medium"})
+        await store.keep_place("contoso", CHAT, {"floor": "High"})
+        places = await store.places("contoso")
+        assert sorted(map(str, places)) == [
+            "{'floor': 'High'}",
+            "{'floor': 'Low', 'kind': 'channel'}",
+        ]
+        await store.drop_place("contoso", CHAT)
+        await store.drop_place("contoso", CHAT)
+        assert await store.places("contoso") == ({"floor": "Low", "kind": "channel"},)
+        assert await store.places("fabrikam") == ({"floor": "Medium"},)
+
+    async def test_the_outbox_gives_what_is_due_until_it_is_delivered(self, store: Store) -> None:
+        late, soon, later = NOW - LEASE, NOW, NOW + timedelta(microseconds=1)
+        assert await store.enqueue("soon", "room", {"text": "2"}, soon)
+        assert await store.enqueue("later", "room", {"text": "3"}, later)
+        assert await store.enqueue("late", "hall", {"text": "1"}, late)
+        assert not await store.enqueue("late", "room", {"text": "again"}, soon)
+        assert await store.due(NOW, 9) == (
+            ("late", "hall", {"text": "1"}),
+            ("soon", "room", {"text": "2"}),
+        )
+        assert await store.due(NOW, 1) == (("late", "hall", {"text": "1"}),)
+        for _ in range(2):
+            await store.delivered("late", "activity 1")
+        await store.delivered("unknown", "activity 2")
+        assert await store.due(later, 9) == (
+            ("soon", "room", {"text": "2"}),
+            ("later", "room", {"text": "3"}),
+        )
+        assert not await store.enqueue("late", "hall", {"text": "1"}, late)
+
+    async def test_the_audit_gives_the_newest_lines_oldest_first(self, store: Store) -> None:
+        lines = [line(f"step {n}", NOW + timedelta(seconds=n)) for n in range(5)]
+        for item in (*lines, lines[4]):
+            await store.record(item)
+        await store.record(line("signed in", incident=None))
+        await store.record(line("elsewhere", incident=OTHER_INCIDENT))
+        assert await store.audit(INCIDENT, 9) == (*lines, lines[4])
+        assert await store.audit(INCIDENT, 3) == (lines[3], lines[4], lines[4])
+        assert await store.audit(OTHER_INCIDENT, 9) == (line("elsewhere", incident=OTHER_INCIDENT),)
+
+    # the sweep
+
+    async def test_the_sweep_deletes_what_is_too_old_and_nothing_that_is_owed(
+        self, store: Store
+    ) -> None:
+        limit = NOW - KEEP
+        for key, at in (("old", LONG_AGO), ("new", limit)):
+            await self.commit_turns(store, THREAD, turn(key, at))
+            await store.accept(claim(f"finished {key}", key))
+            await store.take(key, "me", at, LEASE)
+            await store.finish(f"finished {key}", "me", at)
+            await store.keep_proposal(proposal(key, at=at))
+            await store.begin_write(write(proposal=key, at=at))
+            await store.enqueue(f"delivered {key}", "room", {}, at)
+            await store.delivered(f"delivered {key}", "activity")
+            await store.set_focus("contoso", key, "jane", INCIDENT, at)
+        await store.accept(replace(claim("owed"), accepted=LONG_AGO))
+        await store.enqueue("undelivered", "room", {"text": "1"}, LONG_AGO)
+        await store.keep_place("contoso", CHAT, {"floor": "High"})
+        await store.record(line("asked", LONG_AGO))
+
+        await store.sweep(NOW, KEEP)
+
+        assert await store.turns(THREAD, 9) == (turn("new", limit),)
+        assert (await store.proposal("old"), await store.writes("old")) == (None, ())
+        assert await store.proposal("new") and await store.writes("new")
+        assert await store.focus("contoso", "old", "jane") is None
+        assert await store.focus("contoso", "new", "jane") == INCIDENT
+        assert await store.audit(INCIDENT, 9) == (line("asked", LONG_AGO),)
+        assert await store.due(NOW, 9) == (("undelivered", "room", {"text": "1"}),)
+        assert await store.places("contoso") == ({"floor": "High"},)
+        assert await store.waiting(NOW) == (CHAT,)
+        assert not await store.accept(claim("finished new"))
+        assert not await store.accept(claim("owed"))
+        assert await store.accept(claim("finished old"))
+        assert not await store.enqueue("delivered new", "room", {}, NOW)
+        assert await store.enqueue("delivered old", "room", {}, NOW)
+
+    # open and closed
+
+    async def test_what_was_kept_is_there_for_the_next_process(self, open_store: OpenStore) -> None:
+        first = await open_store()
+        await first.accept(claim("a"))
+        await first.close()
+        second = await open_store()
+        await second.ping()
+        assert await second.take(CHAT, "me", NOW, LEASE) == replace(claim("a"), attempts=1)
+
+    async def test_a_closed_store_says_so(self, store: Store) -> None:
+        await store.close()
+        await store.close()
+        with pytest.raises(StoreError):
+            await store.ping()
+        with pytest.raises(StoreError):
+            await store.accept(claim("a"))

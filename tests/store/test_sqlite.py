@@ -1,0 +1,325 @@
+import asyncio
+import resource
+import sqlite3
+import sys
+import threading
+from asyncio.subprocess import PIPE, Process
+from collections.abc import AsyncIterator, Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+
+import pytest
+
+from bot.errors import StoreError
+from bot.local.sqlite import SqliteStore
+from bot.ports import Outcome, Store
+from tests.store.contract import (
+    CHAT,
+    INCIDENT,
+    LEASE,
+    NOW,
+    THREAD,
+    OpenStore,
+    StoreContract,
+    claim,
+    outcome,
+    proposal,
+    turn,
+)
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "casemate.db"
+
+
+@pytest.fixture
+async def open_store(path: Path) -> AsyncIterator[OpenStore]:
+    opened: list[Store] = []
+
+    async def open_store() -> Store:
+        store = SqliteStore(str(path), wait=30)
+        opened.append(store)
+        await store.open()
+        return store
+
+    yield open_store
+    for store in opened:
+        await store.close()
+
+
+class TestSqlite(StoreContract):
+    """The contract, over a file."""
+
+
+class TestInMemory:
+    async def test_it_lasts_until_it_is_closed(self) -> None:
+        store = SqliteStore(":memory:")
+        for _ in range(2):
+            await store.open()
+            assert await store.accept(claim("a"))
+            await store.close()
+
+
+# other processes
+
+
+async def start(what: str, path: Path, name: str = "second") -> Process:
+    return await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "tests.store.second_process", what, str(path), name,
+        cwd=ROOT, stdout=PIPE,
+    )  # fmt: skip
+
+
+async def said(process: Process) -> int:
+    out, _ = await process.communicate()
+    assert process.returncode == 0
+    return int(out)
+
+
+async def test_processes_that_start_together_share_a_new_file(
+    path: Path, open_store: OpenStore
+) -> None:
+    both = [await start("accept", path), await start("accept", path)]
+    assert sum([await said(process) for process in both]) == 500
+    assert await (await open_store()).backlog() == 500
+
+    both = [await start("drain", path, "one"), await start("drain", path, "two")]
+    assert sum([await said(process) for process in both]) == 500
+    worked = [item.action for item in await (await open_store()).audit(INCIDENT, 9999)]
+    for chat in range(7):
+        assert [action for action in worked if action.startswith(f"chat {chat}/")] == [
+            f"chat {chat}/key {number}" for number in range(chat, 500, 7)
+        ]
+
+
+async def test_stores_that_open_together_share_a_new_file(open_store: OpenStore) -> None:
+    stores = await asyncio.gather(*(open_store() for _ in range(8)))
+    assert sum([await store.accept(claim("a")) for store in stores]) == 1
+
+
+@pytest.mark.parametrize("turns", [1, 20, 57])
+async def test_a_killed_process_leaves_whole_transactions(
+    path: Path, open_store: OpenStore, turns: int
+) -> None:
+    process = await start("endlessly", path)
+    assert process.stdout is not None
+    for _ in range(turns):
+        await process.stdout.readline()
+    process.kill()
+    await process.communicate()
+
+    store = await open_store()
+    kept = [kept.id for kept in await store.turns(THREAD, 9999)]
+    lines = [item.action for item in await store.audit(INCIDENT, 9999)]
+    assert len(kept) >= turns
+    assert lines == [f"{what} {key}" for key in kept for what in ("asked", "answered")]
+    assert all([await store.proposal(f"proposal {key}") for key in kept])
+    unfinished = await store.waiting(NOW + LEASE)
+    assert len(unfinished) == await store.backlog() <= 1
+    for key in unfinished:
+        assert await store.take(key, "me", NOW + LEASE, LEASE)
+        assert await store.commit(outcome(key), "me")
+        assert await store.finish(key, "me", NOW + LEASE)
+    with closing(sqlite3.connect(path)) as db:
+        assert db.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
+
+
+# files that cannot be used
+
+
+def garbage(path: Path) -> None:
+    path.write_bytes(b"this is not a database " * 999)
+
+
+def another_program(path: Path) -> None:
+    with closing(sqlite3.connect(path)) as db:
+        db.execute("CREATE TABLE bookmarks (url TEXT)")
+
+
+def another_version_of_another_program(path: Path) -> None:
+    with closing(sqlite3.connect(path)) as db:
+        db.execute("PRAGMA user_version = 1")
+
+
+def newer(path: Path) -> None:
+    with closing(sqlite3.connect(path)) as db:
+        db.execute("PRAGMA application_id = 0x43617365")
+        db.execute("PRAGMA user_version = 99")
+
+
+def contents(path: Path) -> bytes:
+    return path.read_bytes() if path.is_file() else b""
+
+
+@pytest.mark.parametrize(
+    ("spoil", "sentence"),
+    [
+        (Path.mkdir, "cannot be opened; the folder must exist and be writable"),
+        (garbage, "is damaged, or no SQLite database"),
+        (another_program, "belongs to another program; name another file"),
+        (another_version_of_another_program, "belongs to another program; name another file"),
+        (newer, "was written by a newer Casemate (its version is 99, this one reads 1)"),
+    ],
+)
+async def test_a_file_that_is_not_ours_is_named_and_left_alone(
+    path: Path, spoil, sentence: str
+) -> None:
+    spoil(path)
+    before = contents(path)
+    store = SqliteStore(str(path))
+    with pytest.raises(StoreError) as raised:
+        await store.open()
+    assert str(path) in raised.value.sentence and sentence in raised.value.sentence
+    assert contents(path) == before
+    assert not [thread for thread in threading.enumerate() if thread.name == "sqlite"]
+    with pytest.raises(StoreError):
+        await store.ping()
+
+
+async def test_a_folder_that_is_missing_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "missing" / "casemate.db"
+    with pytest.raises(StoreError, match=r"missing/casemate\.db cannot be used: it cannot be op"):
+        await SqliteStore(str(path)).open()
+
+
+@pytest.mark.parametrize("lock", ["BEGIN EXCLUSIVE", "BEGIN; SELECT * FROM sqlite_master"])
+async def test_a_file_locked_by_another_program_is_named(path: Path, lock: str) -> None:
+    with closing(sqlite3.connect(path, isolation_level=None)) as other:
+        other.execute("PRAGMA application_id = 0x43617365")
+        for statement in lock.split("; "):
+            other.execute(statement).fetchall()
+        with pytest.raises(StoreError, match="another process keeps it locked"):
+            await SqliteStore(str(path), wait=0).open()
+
+
+# trouble while it is open
+
+
+@contextmanager
+def locked(path: Path) -> Iterator[None]:
+    with closing(sqlite3.connect(path, isolation_level=None)) as db:
+        db.execute("BEGIN IMMEDIATE")
+        yield
+
+
+@contextmanager
+def full_disk(path: Path) -> Iterator[None]:
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (path.stat().st_size, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+
+@pytest.mark.parametrize(
+    ("trouble", "sentence"),
+    [(locked, "another process keeps it locked"), (full_disk, "the disk does not read or write")],
+)
+async def test_trouble_is_told_and_passes(path: Path, trouble, sentence: str) -> None:
+    store = SqliteStore(str(path), wait=0)
+    await store.open()
+    await store.accept(claim("a"))
+    await store.take(CHAT, "me", NOW, LEASE)
+    with trouble(path):
+        with pytest.raises(StoreError, match=sentence):
+            await store.accept(claim("b" * 99_999))
+        with pytest.raises(StoreError, match=sentence):
+            await store.commit(Outcome("a", {"reply": "a" * 99_999}, THREAD, turn("a")), "me")
+        assert await store.turns(THREAD, 9) == ()
+    await store.ping()
+    assert await store.turns(THREAD, 9) == ()
+    assert await store.backlog() == 1
+    assert await store.commit(outcome("a"), "me")
+    await store.close()
+
+
+def overwrite_all_but_the_first_pages(path: Path) -> None:
+    whole = path.read_bytes()
+    path.write_bytes(whole[:8192].ljust(len(whole), b"\xff"))
+
+
+async def test_damage_is_told(path: Path, open_store: OpenStore) -> None:
+    store = await open_store()
+    for number in range(99):
+        await store.keep_proposal(proposal(f"{number}"))
+    await store.close()
+    overwrite_all_but_the_first_pages(path)
+    store = await open_store()
+    with pytest.raises(StoreError, match="it is damaged"):
+        await store.proposal("1")
+
+
+@pytest.mark.parametrize("body", ["{", "[]", "{}", '{"provenance": {}}'])
+async def test_a_proposal_or_line_nobody_can_read_is_told(
+    path: Path, open_store: OpenStore, body: str
+) -> None:
+    store = await open_store()
+    await store.keep_proposal(proposal("p"))
+    await store.accept(claim("a"))
+    await store.take(CHAT, "me", NOW, LEASE)
+    await store.commit(outcome("a"), "me")
+    with closing(sqlite3.connect(path, isolation_level=None)) as db:
+        db.execute("UPDATE proposals SET body = ?", (body.encode(),))
+        db.execute("UPDATE audit SET item = ?", (body.encode(),))
+    with pytest.raises(StoreError, match="can no longer be read"):
+        await store.proposal("p")
+    with pytest.raises(StoreError, match="can no longer be read"):
+        await store.audit(INCIDENT, 9)
+
+
+# the file and the thread
+
+
+async def test_only_the_owner_may_read_the_files(path: Path, open_store: OpenStore) -> None:
+    await open_store()
+    files = list(path.parent.iterdir())
+    assert sorted(file.name.removeprefix(path.name) for file in files) == ["", "-shm", "-wal"]
+    assert {file.stat().st_mode & 0o777 for file in files} == {0o600}
+
+
+async def test_what_is_forgotten_is_gone_from_the_file(path: Path, open_store: OpenStore) -> None:
+    store = await open_store()
+    await store.accept(claim("a"))
+    await store.take(CHAT, "me", NOW, LEASE)
+    await store.commit(outcome("a"), "me")
+    await store.finish("a", "me", NOW)
+    await store.forget_analyst(THREAD.tenant, THREAD.analyst)
+    await store.close()
+    left = contents(path).replace(b"answered a", b"")
+    assert b"answer a" not in left and b"question a" not in left
+
+
+async def test_calls_happen_in_order_and_before_the_close(path: Path) -> None:
+    store = SqliteStore(str(path))
+    await store.open()
+    accepting = [asyncio.create_task(store.accept(claim(f"{n}", f"{n}"))) for n in range(50)]
+    await asyncio.sleep(0)
+    await store.close()
+    assert await asyncio.gather(*accepting) == [True] * 50
+    assert not [thread for thread in threading.enumerate() if thread.name == "sqlite"]
+    await store.open()
+    assert await store.waiting(NOW) == tuple(f"{n}" for n in range(50))
+    await store.close()
+
+
+def test_a_loop_that_ends_too_early_harms_nobody(path: Path) -> None:
+    async def leave_early() -> SqliteStore:
+        store = SqliteStore(str(path))
+        await store.open()
+        leaving = asyncio.create_task(store.accept(claim("a")))
+        await asyncio.sleep(0)
+        leaving.cancel()
+        return store
+
+    store = asyncio.run(leave_early())
+
+    async def come_back() -> int:
+        backlog = await store.backlog()
+        await store.close()
+        return backlog
+
+    assert asyncio.run(come_back()) == 1
