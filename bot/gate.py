@@ -14,7 +14,7 @@ from .domain.endpoint import is_loopback, is_loopback_host
 async def loopback_only(request: web.Request, handler: Handler) -> web.StreamResponse:
     """Refuse a `Host` that is not loopback (DNS rebinding) and foreign pages' requests (403)."""
     try:
-        host = urlsplit(f"//{request.host}").hostname or ""
+        host = urlsplit(f"//{request.headers.get('Host', '')}").hostname or ""
     except ValueError:
         host = ""
     origin = request.headers.get("Origin", "")

@@ -21,13 +21,21 @@ class Health:
     """Asks each service for the smallest thing it can do, and remembers the answer for 10 s.
 
     Not ready (503) means that nothing can be accepted: the store is down. A model or a Sentinel
-    that is down is told in the body; taking the bot away as well would help nobody.
+    that is down is told in the body; taking the bot away as well would help nobody. `patience` is
+    how long, in seconds, a service may take to answer.
     """
 
-    def __init__(self, checks: Mapping[str, Check], needed: str, clock: Clock) -> None:
+    def __init__(
+        self,
+        checks: Mapping[str, Check],
+        needed: str,
+        clock: Clock,
+        patience: float = CHECK_SECONDS,
+    ) -> None:
         self._checks = checks
         self._needed = needed
         self._clock = clock
+        self._patience = patience
         self._state: dict[str, str] = {}
         self._checked = float("-inf")
         self._lock = asyncio.Lock()
@@ -51,10 +59,10 @@ class Health:
 
     async def _ask(self, check: Check) -> str:
         try:
-            async with asyncio.timeout(CHECK_SECONDS):
+            async with asyncio.timeout(self._patience):
                 await check()
         except CasemateError as error:
             return error.sentence
         except TimeoutError:
-            return f"no answer within {CHECK_SECONDS:.0f} s"
+            return f"no answer within {self._patience:g} s"
         return "ok"

@@ -209,8 +209,8 @@ class Store(Protocol):
         """Mark a claim done and forget its body; False when `owner` no longer holds it."""
         ...
 
-    async def release(self, owner: str) -> None:
-        """Hand back every claim that `owner` holds, so that any replica may go on."""
+    async def release(self, owner: str, key: str = "") -> None:
+        """Hand back a claim, or every claim, that `owner` holds, so that any replica may go on."""
         ...
 
     async def waiting(self, now: datetime) -> tuple[str, ...]:

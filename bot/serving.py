@@ -22,7 +22,7 @@ TURNS = web.AppKey("turns", Turns)
 SWEEP_SECONDS = 3600.0
 
 
-def run_with(
+def live_with(
     app: web.Application,
     turns: Turns,
     store: Store,
@@ -62,10 +62,13 @@ async def _sweep(store: Store, clock: Clock, keep: timedelta) -> None:
 
 def run(settings: Settings, build: Callable[[], Awaitable[web.Application]]) -> int:
     """Serve on the settings' address until SIGTERM or SIGINT; 0 where all went well."""
-    runner: Callable[..., int] = asyncio.run
-    with contextlib.suppress(ImportError):
-        from uvloop import run as runner
-    return runner(_serve(settings, build))
+    factory = None
+    with contextlib.suppress(ImportError):  # uvloop has no Windows build
+        import uvloop
+
+        factory = uvloop.new_event_loop
+    with asyncio.Runner(loop_factory=factory) as runner:
+        return runner.run(_serve(settings, build))
 
 
 async def _serve(settings: Settings, build: Callable[[], Awaitable[web.Application]]) -> int:

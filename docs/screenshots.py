@@ -5,8 +5,8 @@ Start `make run`, then:
     python docs/screenshots.py http://127.0.0.1:56150 docs/images
 
 Needs Chromium on the PATH. Each scene opens the client anew, so scenes do not depend on each other;
-the bot's own memory stays, which is why scenes begin by naming their incident. The client has no
-dark theme (0.2.28).
+the bot's own memory stays, which is why scenes begin by naming their incident. The client (0.2.28)
+has no dark theme, and its cards no narrower form: under 560 pixels it cuts them off.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import re
 import shutil
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,7 +26,7 @@ from playwright.sync_api import Page, Route, sync_playwright
 
 BOT = "Casemate"
 PERSONAL, GROUP, CHANNEL = "Personal Chat", "Night shift", "SOC - incidents"
-DESKTOP, PHONE = (1280, 900), (390, 844)
+DESKTOP, NARROW = (1280, 900), (600, 900)
 
 _BROWSER = shutil.which("chromium") or shutil.which("google-chrome")
 _FLAGS = (
@@ -74,12 +74,12 @@ SCENES = (
     Scene("rows", PERSONAL, (Say("incident 3177"), Say("kql sign-ins of the user"), Press("Run"))),
     Scene("channel", CHANNEL, (Say("incident 3177", mention=True),)),
     Scene("group", GROUP, (Say("summary of #3177", mention=True),)),
-    Scene("phone", PERSONAL, (Say("incident 3177"),), PHONE),
+    Scene("narrow", PERSONAL, (Say("incident 3177"),), NARROW),
 )
 
 
 @contextmanager
-def opened(url: str, size: tuple[int, int] = DESKTOP) -> Iterator[Page]:
+def opened(url: str, size: tuple[int, int] = DESKTOP) -> Generator[Page]:
     """The client in a browser of this size, its log panel hidden.
 
     Nothing is fetched from elsewhere, so that pictures are the same with and without a network
@@ -126,7 +126,10 @@ def say(page: Page, text: str, *, mention: bool = False) -> None:
         page.keyboard.type(" ")
     page.keyboard.type(text)
     post = page.get_by_role("button", name="Post", exact=True)
-    (post if post.count() else page.get_by_role("button", name="Send Message")).click()
+    if post.count():
+        post.click()
+    else:
+        page.keyboard.press("Enter")
 
 
 def ask(page: Page, text: str, *, mention: bool = False) -> None:

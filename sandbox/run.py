@@ -49,7 +49,7 @@ def add_services(app: web.Application, world: World, *, pace: float = 0.03) -> N
     """Add the workspace, its pages and the model to an application. Reads files: not on a loop."""
     app.add_routes(sentinel.routes(world))
     app.add_routes(portal.routes(world))
-    app.add_routes(openai.routes(pace=pace))
+    app.add_routes(openai.routes(pace=pace, slow_pace=13 * pace))
 
 
 def run(port: int, application: Callable[[Settings], Awaitable[web.Application]]) -> int:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import re
+from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol, cast
 from urllib.parse import quote, urlsplit
@@ -17,6 +18,7 @@ import aiohttp
 from ..domain.endpoint import is_loopback, takes_token
 from ..errors import CasemateError
 from ..ports import Clock
+from ..settings import Settings
 from ..wire import Answer
 
 if TYPE_CHECKING:
@@ -103,6 +105,37 @@ def _azure_credential(identity: BotIdentity | None) -> Credential:
             authority=authority,
             disable_instance_discovery=authority != PUBLIC_AUTHORITY,
         )
+    )
+
+
+async def tokens_for(
+    settings: Settings, session: aiohttp.ClientSession, clock: Clock, parts: AsyncExitStack
+) -> dict[str, Tokens]:
+    """One token for each scope that is needed, from one credential, which closes with `parts`.
+
+    Services on loopback take no token, nor does a model that has a key.
+    """
+    wanted = {
+        MODEL_SCOPE: takes_token(settings.model_base_url) and not settings.model_api_key,
+        arm_scope(settings.arm_endpoint): takes_token(settings.arm_endpoint),
+        CONNECTOR_SCOPE: not settings.local_mode,
+    }
+    if not any(wanted.values()):
+        return {}
+    made = await credential(_identity(settings), session, clock)
+    parts.push_async_callback(made.close)
+    return {scope: Tokens(made, scope, clock) for scope, needed in wanted.items() if needed}
+
+
+def _identity(settings: Settings) -> BotIdentity | None:
+    if settings.local_mode:
+        return None
+    return BotIdentity(
+        settings.bot_app_id,
+        settings.bot_tenant_id,
+        settings.bot_app_type,
+        settings.bot_app_password,
+        settings.entra_authority,
     )
 
 

@@ -41,7 +41,7 @@ def fitted(build: Callable[[int], Card]) -> Card:
     return build(_SHARES[-1])
 
 
-def card(body: Sequence[Card], actions: Sequence[Card] = (), *, full_width: bool = False) -> Card:
+def card(body: Sequence[Card], actions: Sequence[Card] = ()) -> Card:
     """Put elements and buttons on a card."""
     made: Card = {
         "$schema": "http://adaptivecards.io/schemas/adaptive-card.json",
@@ -51,8 +51,6 @@ def card(body: Sequence[Card], actions: Sequence[Card] = (), *, full_width: bool
     }
     if actions:
         made["actions"] = list(actions)
-    if full_width:
-        made["msteams"] = {"width": "Full"}
     return made
 
 
@@ -113,9 +111,11 @@ def execute(label: str, data: Card) -> Card:
 
 
 def say(label: str, words: str) -> Card:
-    """Make a button that says `words` in the analyst's name."""
-    data = {"msteams": {"type": "imBack", "value": words}}
-    return {"type": "Action.Submit", "title": label, "data": data}
+    """Make a button that says `words` in the analyst's name.
+
+    A plain `Action.Submit`: `imBack` needs a mention in a channel, and some clients drop it.
+    """
+    return {"type": "Action.Submit", "title": label, "data": {"verb": "say", "words": words}}
 
 
 def open_link(label: str, url: str) -> list[Card]:

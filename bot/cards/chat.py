@@ -59,6 +59,6 @@ def history_card(turns: Sequence[Turn], incident: Incident, now: datetime) -> Ca
                 text(plain(turn.question, min(200, share)), weight="bolder", spacing="none"),
                 text(excerpt(turn.answer, min(300, share)), spacing="small"),
             ]
-        return card(body, full_width=True)
+        return card(body)
 
     return fitted(build)

@@ -49,7 +49,7 @@ def incident_card(case: CaseFile | Incident, now: datetime, warnings: Sequence[s
             say("Tasks", f"tasks #{incident.number}"),
             *open_link("Open in Sentinel", incident.url),
         ]
-        return card(body, buttons, full_width=True)
+        return card(body, buttons)
 
     return fitted(build)
 
@@ -64,7 +64,7 @@ def incidents_card(incidents: Sequence[Incident], now: datetime, more: bool) -> 
             body.append(
                 subtle("There are more. Say **incident** and a number to open any.", separator=True)
             )
-        return card(body, full_width=True)
+        return card(body)
 
     return fitted(build)
 

@@ -54,7 +54,7 @@ def tasks_card(proposal: Proposal, writes: Sequence[Write], warnings: Sequence[s
         if as_comment:
             body.append(_added(as_comment, share, "as a comment ") | {"separator": True})
         body.append(_origin(proposal, share))
-        return card(body, _for_all(proposal, writes, as_comment), full_width=True)
+        return card(body, _for_all(proposal, writes, as_comment))
 
     return fitted(build)
 

@@ -9,9 +9,8 @@ from contextlib import aclosing
 from dataclasses import dataclass
 
 from ..domain.budget import ANSWER_TOKENS, EVIDENCE_TOKENS, HISTORY_TOKENS, QUESTION_CHARS
-from ..domain.evidence import Evidence, fence, gather, milder, within
+from ..domain.evidence import Evidence, fence, milder, within
 from ..domain.incident import CaseFile, IncidentRef
-from ..domain.injection import addressed_to_assistant
 from ..domain.proposal import Item, Proposal, ProposalKind, Provenance
 from ..domain.transcript import Message, Thread, Turn, conversation, newest_that_fit
 from ..errors import (
@@ -71,15 +70,16 @@ class _Draft:
 async def brief(desk: Desk, said: Said, ref: IncidentRef) -> Briefing:
     """Read the case and the analyst's history on it. Raises SentinelError."""
     thread = Thread(said.analyst.tenant, said.analyst.id, ref)
-    case, turns = await asyncio.gather(desk.cases.read(ref.id), desk.store.turns(thread, MAX_TURNS))
-    gathered = gather(case)
+    studied, turns = await asyncio.gather(
+        desk.cases.study(ref.id, desk.count), desk.store.turns(thread, MAX_TURNS)
+    )
     return Briefing(
         said=said,
         thread=thread,
-        case=case,
-        evidence=within(gathered, desk.count, EVIDENCE_TOKENS),
+        case=studied.case,
+        evidence=studied.evidence,
         turns=newest_that_fit(turns, HISTORY_TOKENS),
-        warnings=addressed_to_assistant(gathered),
+        warnings=studied.warnings,
     )
 
 

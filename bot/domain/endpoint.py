@@ -37,6 +37,8 @@ def problem(url: str) -> str | None:
         _ = parts.port
     except ValueError:
         return "is not a URL"
+    if not url.isprintable() or " " in url:
+        return "must not hold spaces or control characters"
     if parts.scheme not in ("http", "https") or not host:
         return "is not an http(s) URL"
     if parts.username or parts.password:

@@ -11,6 +11,7 @@ import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
+from functools import cached_property
 from typing import Any
 
 from .incident import CaseFile
@@ -21,7 +22,7 @@ FACTS = 20
 KIND_LIMITS = {"alert": 20, "entity": 60, "comment": 15, "task": 40}
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Exhibit:
     """One piece of evidence; an answer cites it as `[number]`."""
 
@@ -31,14 +32,14 @@ class Exhibit:
     label: str
     fields: Mapping[str, Any]
 
-    @property
+    @cached_property
     def line(self) -> str:
         """The exhibit as one line of JSON, its hidden characters spelled out."""
         body = {"n": self.number, "kind": self.kind, **self.fields}
         return visible(json.dumps(body, ensure_ascii=False, separators=(",", ":")))
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Evidence:
     """What is known about an incident, ready to be shown to a model; `omitted` says what is not."""
 
@@ -46,7 +47,7 @@ class Evidence:
     exhibits: tuple[Exhibit, ...]
     omitted: tuple[str, ...] = ()
 
-    @property
+    @cached_property
     def body(self) -> str:
         """The lines between the fences; the same for the same case file, so it can be cached."""
         lines = [exhibit.line for exhibit in self.exhibits]
@@ -166,7 +167,9 @@ def _capped(value: Any) -> Any:
             capped["more"] = f"{len(pairs) - FACTS} more"
         return capped
     if isinstance(value, tuple):
-        return [_capped(each) for each in value[:FACTS]]  # pyright: ignore[reportUnknownVariableType]
+        entries: list[Any] = [_capped(each) for each in value[:FACTS]]  # pyright: ignore[reportUnknownVariableType]
+        rest = len(value) - FACTS  # pyright: ignore[reportUnknownArgumentType]
+        return [*entries, f"{rest} more"] if rest > 0 else entries
     return value
 
 

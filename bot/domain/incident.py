@@ -10,6 +10,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
+from urllib.parse import unquote
 
 # Limits of the Sentinel service (docs: sentinel-service-limits) and the safe caps others found.
 MAX_COMMENT_CHARS = 30_000
@@ -133,15 +134,18 @@ class Mention:
 
 
 _SENTINEL_LINK = re.compile(
-    r"https://[^\s<>\"]{0,400}?/Microsoft\.SecurityInsights/incidents/"
+    r"https://[^\s<>\"]{0,600}?/Microsoft\.SecurityInsights/incidents/"
     r"(?P<id>[0-9a-z][0-9a-z-]{0,62})",
     re.IGNORECASE,
 )
 _DEFENDER_LINK = re.compile(
-    r"https://security\.microsoft\.(?:com|us)/incidents?2?/(?P<id>\d{1,12})", re.IGNORECASE
+    r"https://security\.microsoft\.(?:com|us)/incidents?2?/(?P<id>\d{1,12})\b", re.IGNORECASE
 )
+_URL = re.compile(r"https?://\S+", re.IGNORECASE)
+# Not part of a date, a version or a longer number.
 _NUMBER = re.compile(
-    r"\bincident\s*(?:no\.?|number|nr\.?)?\s*#?(\d{1,10})\b|(?<![\w/&#])#(\d{1,10})\b",
+    r"\bincident\s?(?:no\.?|number|nr\.?|id)?\s?[#:]?\s?(\d{1,10})\b(?![-./:,]\d)"
+    r"|(?<![\w/&#])#(\d{1,10})\b",
     re.IGNORECASE,
 )
 
@@ -149,13 +153,14 @@ _NUMBER = re.compile(
 def mentioned(text: str) -> Mention | None:
     """Find the first incident a sentence names, by link, as `incident 42` or as `#42`.
 
-    The portal's links write slashes percent-encoded at times; both forms are read.
+    The portal's links write slashes percent-encoded at times, and what wraps links in mail encodes
+    them once more; all forms are read.
     """
-    plain = text.replace("%2F", "/").replace("%2f", "/")
+    plain = unquote(unquote(text))
     if found := _SENTINEL_LINK.search(plain):
         return Mention(id=found["id"].lower())
     if found := _DEFENDER_LINK.search(plain):
         return Mention(provider_id=found["id"])
-    if found := _NUMBER.search(plain):
+    if found := _NUMBER.search(_URL.sub(" ", text)):
         return Mention(number=int(found[1] or found[2]))
     return None

@@ -1,45 +1,93 @@
 """Finds text in the evidence that is addressed to an AI assistant, so that the card can say so.
 
 This is a warning to the analyst, not the defence: that is the fence, the rules in the system text,
-and that nothing is written without a click.
+and that nothing is written without a click. A warning that cries wolf is not read, so each rule
+asks for more than a word that an ordinary alert may hold.
 """
 
 from __future__ import annotations
 
 import base64
-import binascii
+import html
 import re
 from collections.abc import Iterator, Mapping
 from typing import Any
+from urllib.parse import unquote
 
 from .evidence import Evidence
 from .rendering import folded
 
-_READER = r"(?:ai|llm|copilot|assistant|chatbot|language model|ki|ia)"
-# Each rule is something an analyst would want to be told about. Text is folded before it is
-# searched: compatibility forms unified, lower case, hidden characters out.
+_AI = (
+    r"(?:ais?|llms?|copilots?|chatbots?|(?:large )?language models?|ai (?:agent|model|system)s?"
+    r"|(?:(?:ai|virtual|digital|security|soc) )?assistants?)"
+)
+_CASE = r"(?:incident|alert|case|activity)"
+_VERDICT = r"(?:benign|false[ -]positive|harmless|safe|resolved|not malicious)"
+# What is searched is lower case, with a space for an underscore. Every gap is bounded, so that no
+# text takes long.
 _RULES = (
-    # It asks an assistant to drop what it was told: English, German, French, Spanish and Italian,
-    # Portuguese.
-    r"\b(?:ignore|disregard|forget|override)\b.{0,40}\b(?:instruction|prompt|rule|above|previous)",
-    r"\b(?:ignorier|vergiss|missachte)\w*.{0,40}\b(?:anweisung|befehl|regel|vorgabe)",
-    r"\b(?:ignore[zr]?|oublie[zr]?)\b.{0,40}\b(?:instruction|consigne|r[eè]gle)",
-    r"\b(?:ignora|olvida|descarta)\w*\b.{0,40}\b(?:instrucci[oó]n|regla|orden|istruzion)",
-    r"\b(?:ignore|esque[cç]a|desconsidere)\b.{0,40}\b(?:instru[cç]|regras|ordens)",
-    # It names its reader as a machine.
-    rf"\b(?:you are|act as|pretend to be) (?:now )?(?:an? |the )?{_READER}\b",
-    rf"\b(?:attention|note|message|hello|dear|hey)[ ,:]+(?:to )?(?:the |any )?{_READER}\b",
-    r"\b(?:system|developer|assistant) ?(?:prompt|instruction)",
+    # It asks a reader to drop what it was told.
+    r"\b(?:ignore|disregard|forget|override)\b.{0,40}\b(?:instructions?|directives?|guidelines)\b",
+    r"\b(?:ignore|disregard|forget|override)\b.{0,20}\b(?:previous|prior|above|earlier|your|system)"
+    r"\b.{0,20}\b(?:prompts?|rules?|context|messages?|commands?)\b",
+    r"\b(?:ignore|disregard|forget)\b.{0,20}\b(?:everything|anything|all|what)\b.{0,20}"
+    r"\b(?:above|told)\b",
+    r"\b(?:ignoriere|ignorieren sie|vergiss|vergessen sie|missachte|missachten sie)\b.{0,40}"
+    r"(?:anweisung|befehl|vorgabe|instruktion)",
+    r"\b(?:ignore[zr]?|oublie[zr]?)\b.{0,40}\b(?:instructions?|consignes?)\b",
+    r"\b(?:ignor[ae]|olvid[ae]|descart[ae])\b.{0,40}\b(?:instrucciones|indicaciones|istruzioni)\b",
+    r"\b(?:dimentica|dimenticate|ignorate)\b.{0,40}\bistruzioni\b",
+    r"\b(?:ignore|esque[cç]a|desconsidere)\b.{0,40}\binstru[cç][oõ]es\b",
+    r"\b(?:negeer|vergeet)\b.{0,40}\b(?:instructies|opdrachten)\b",
+    r"\b(?:zignoruj|ignoruj|zapomnij)\b.{0,40}\b(?:instrukcj|polece)",
+    r"(?:игнорируй|игнорируйте|забудь|забудьте)\b.{0,40}(?:инструкци|указани)",
+    r"تجاهل.{0,40}(?:التعليمات|الأوامر)",
+    r"(?:忽略|无视|忘记).{0,6}(?:之前|以上|先前|前面|上述|所有|你).{0,8}(?:指令|指示|提示|规则)",
+    r"(?:以前|これまで|上記|前)の?.{0,6}(?:指示|命令|プロンプト).{0,6}(?:無視|忘れ)",
+    r"(?:이전|위의|앞의).{0,8}(?:지시|명령|프롬프트).{0,8}무시",
+    # It calls its reader a machine, or makes one of it.
+    rf"\b(?:you are|you're|act as|pretend to be) (?:now )?(?:(?:an? |the )(?:\w{{1,20}} ){{0,2}})?"
+    rf"{_AI}\b",
+    rf"\b(?:as|if you are) an? {_AI}\b,? (?:you|please)\b",
+    rf"\b(?:attention|notes?|message|hello|dear|hey|hi|instructions?)\b[ ,:]{{1,3}}(?:to |for )?"
+    rf"(?:the |any |all )?{_AI}(?: reading| processing| analy[sz]ing| summari[sz]ing| ?[,:!]| ?$)",
+    rf"\b(?:to|for) (?:the |any |all ){_AI} (?:that |which |who )?(?:is |are |reads?|reading|"
+    r"process|analy|summari|handl|review)",
+    rf"(?:^|[^\w ] ?|\n){_AI} ?: ?(?:you\b|please|ignore|disregard|forget|close|mark|do |from now)",
+    r"\bdu bist (?:jetzt |nun )?(?:eine? |der |die )(?:\w{1,20} )?(?:ki|assistent|chatbot)",
+    r"\b(?:an|achtung|hallo|liebe),? (?:die |alle |den )?(?:ki|assistenten?)\b ?[,:!]",
+    r"\btu es (?:maintenant )?une? (?:ia|assistant|chatbot)\b|\b(?:à|attention) l'(?:ia|assistant)",
+    r"\beres (?:ahora )?una? (?:ia|asistente|chatbot)\b",
+    r"\bsei (?:ora )?un(?:'ia|a ia|'intelligenza artificiale| assistente)\b",
+    r"\bvoc[eê] (?:agora )?[eé] uma? (?:ia|assistente)\b",
+    r"你(?:现在)?是.{0,6}(?:ai|人工智能|助手)|あなたは.{0,6}(?:ai|アシスタント)",
+    # It gives a machine its orders: a role, rules, what to say.
+    r"\bfrom now on,? you\b|\byou are now (?:in )?(?:developer|debug|admin|unrestricted|dan\b)",
+    r"\byour new (?:task|role|instructions?|goal|objective)\b|\bdo anything now\b",
+    r"\bnew (?:system )?instructions? ?:|\bsystem (?:prompt|instructions?|override) ?:",
+    r"\b(?:reveal|print|repeat|output|leak|disclose|show me|tell me)\b.{0,20}\b(?:your|the|hidden)"
+    r"\b.{0,20}\b(?:system|initial|hidden|developer) ?(?:prompt|instructions?|message)",
+    r"\bin your (?:summary|answer|response|reply|report)\b.{0,20}\b(?:say|state|write|tell|"
+    r"include|mention|do not|omit)\b",
+    rf"\b(?:tell|inform|assure)\b.{{0,10}}\b(?:analysts?|soc)\b.{{0,20}}\b{_CASE}\b.{{0,20}}"
+    rf"\b{_VERDICT}\b",
+    r"\b(?:do not|don't|never) (?:mention|report|tell|inform|reveal|disclose|show)\b.{0,30}"
+    r"\b(?:to |the )(?:soc )?(?:analysts?|operators?|humans?)\b",
+    # It orders a verdict that only an analyst may give, on no condition.
+    rf"\b(?:mark|close|classify|resolve|treat) (?:this|the) {_CASE} as (?:an? )?{_VERDICT}\b"
+    r"(?!.{0,40}\b(?:if|when|once|after|unless|until)\b)",
+    r"\b(?:markiere|schliesse) (?:diesen|den) (?:vorfall|alarm|incident) als\b",
+    r"\b(?:marque[zr]?|cl[oô]ture[zr]?|classe[zr]?) (?:cet |l')incident comme\b",
     # It imitates the markup of a chat, or our own fence.
-    r"<\|?(?:im_start|im_end|system|assistant)\|?>|\[/?inst\]|^\s*(?:system|assistant)\s*:",
-    r"=====\s*(?:end )?evidence",
-    # It asks for what only an analyst may decide.
-    r"\b(?:mark|close|classify|resolve)\b.{0,40}\b(?:incident|alert|case)\b.{0,40}"
-    r"\b(?:benign|false positive|resolved|closed|safe)\b",
-    r"\b(?:close|resolve) (?:this|the) incident\b",
+    r"<\|(?:im[ _]start|im[ _]end|system|assistant|user|endoftext)\|>|\[/?inst\]|<</?sys>>",
+    r"^ {0,9}#{2,6} ?(?:system|instructions?|response) ?:",
+    r"^ {0,9}(?:system|assistant) ?: ?(?:you\b|ignore|disregard|sure\b|the incident|from now|new )",
+    r"={3} ?(?:end )?evidence",
 )
 _ADDRESSED = re.compile("|".join(f"(?:{rule})" for rule in _RULES), re.MULTILINE | re.DOTALL)
 _BASE64 = re.compile(r"[A-Za-z0-9+/]{24,}={0,2}")
+# Letters of other alphabets that look like ours, both in lower case.
+_LOOKALIKES = str.maketrans("аеорсухіјѕԁһοανι", "aeopcyxijsdhoavi")  # noqa: RUF001
 
 
 def addressed_to_assistant(evidence: Evidence) -> tuple[str, ...]:
@@ -55,7 +103,15 @@ def addressed_to_assistant(evidence: Evidence) -> tuple[str, ...]:
 
 def talks_to_assistant(text: str) -> bool:
     """Say whether a text reads as if it were addressed to an AI assistant."""
-    return any(_ADDRESSED.search(folded(form)) for form in (text, *_decoded(text)))
+    return any(_ADDRESSED.search(form) for form in _forms(text))
+
+
+def _forms(text: str) -> Iterator[str]:
+    """A text as it may be read: as it is, unescaped, decoded, and with look-alikes replaced."""
+    for form in (text, unquote(html.unescape(text)), *_decoded(text)):
+        plain = folded(form).replace("_", " ")
+        yield plain
+        yield plain.translate(_LOOKALIKES)
 
 
 def _texts(name: str, value: Any) -> Iterator[tuple[str, str]]:
@@ -63,6 +119,7 @@ def _texts(name: str, value: Any) -> Iterator[tuple[str, str]]:
         yield name, value
     elif isinstance(value, Mapping):
         for inner, each in value.items():  # pyright: ignore[reportUnknownVariableType]
+            yield str(inner), str(inner)  # pyright: ignore[reportUnknownArgumentType]
             yield from _texts(str(inner), each)  # pyright: ignore[reportUnknownArgumentType]
     elif isinstance(value, list):
         yield name, " ".join(str(each) for each in value)  # pyright: ignore[reportUnknownVariableType, reportUnknownArgumentType]
@@ -70,9 +127,9 @@ def _texts(name: str, value: Any) -> Iterator[tuple[str, str]]:
 
 def _decoded(text: str) -> Iterator[str]:
     """What a base64 blob in a command line says (PowerShell's is UTF-16)."""
-    for blob in _BASE64.findall(text)[:5]:
+    for blob in _BASE64.findall(text):
         try:
             raw = base64.b64decode(blob + "=" * (-len(blob) % 4))
-        except (binascii.Error, ValueError):
+        except ValueError:
             continue
         yield raw.decode("utf-16-le" if b"\x00" in raw[:8] else "utf-8", "ignore")

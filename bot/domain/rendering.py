@@ -17,12 +17,18 @@ from markdown_it import MarkdownIt
 # thing and is another. The joiners inside emoji are lost to this; a SOC can live with that.
 _HIDDEN = re.compile(
     "[\u00ad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180f\u200b-\u200f\u202a-\u202e"
-    "\u2060-\u206f\u3164\ufe00-\ufe0f\ufeff\uffa0\ufff0-\uffff\U000e0000-\U000e0fff]"
+    "\u2060-\u206f\u3164\ud800-\udfff\ufe00-\ufe0f\ufeff\uffa0\ufff0-\uffff"
+    "\U000e0000-\U000e0fff]"
 )
 _CONTROL = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029]")
-_WEB = re.compile(r"\b(?:https?|ftps?)(?=:)", re.IGNORECASE)
+# Emoji ask for their colours with these two, and models write emoji; they carry no text.
+_STYLE = re.compile("[\ufe0e\ufe0f]")
+# No boundary in front: `_https://` and `看https://` are links to some client.
+_WEB = re.compile(r"(?:https?|ftps?)(?=:[/\\])", re.IGNORECASE)
 _OTHER_SCHEME = re.compile(
-    r"\b([a-z][a-z0-9+.-]*):(?=//)|\b(mailto|tel|sms|javascript|vbscript|data):", re.IGNORECASE
+    r"([a-z][a-z0-9+.-]{0,30}):(?=//)"
+    r"|(?<![a-z0-9])(mailto|tel|sms|javascript|vbscript|data):(?=[\w+/])",
+    re.IGNORECASE,
 )
 _HOST = re.compile(r"((?:hxxps?|fxps?)://|www\.)([^\s/\\?#<>()\[\]`\"']*)", re.IGNORECASE)
 _WORD = re.compile(r"\S+")
@@ -32,6 +38,7 @@ _MARKDOWN = re.compile(r"([\\`*_{}\[\]()#+!|~>])")
 def visible(text: str) -> str:
     """Spell out characters that hide or reorder text, and drop control characters."""
     text = _CONTROL.sub(" ", text.replace("\r\n", "\n").replace("\r", "\n"))
+    text = _STYLE.sub("", text)
     return _HIDDEN.sub(lambda found: f"[U+{ord(found[0]):04X}]", text)
 
 
@@ -50,7 +57,7 @@ def _defang_word(found: re.Match[str]) -> str:
         return word
     word = _WEB.sub(_broken_web, word)
     word = _OTHER_SCHEME.sub(_broken_scheme, word)
-    word = re.sub(r"(?<![:/])//", "/ /", word)
+    word = re.sub(r"(?<![:/])//(?=\w)", "/ /", word)
     return _HOST.sub(lambda url: _dotless(url[1]) + _dotless(url[2]), word)
 
 
@@ -67,24 +74,19 @@ def _dotless(host: str) -> str:
     return re.sub(r"(?<!\[)\.(?!\])", "[.]", host)
 
 
-# What makes markup, images, links (also by reference) and card expressions of a text.
-_LIVE = (
-    ("<", "&lt;"),
-    ("![", "! ["),
-    ("](", "] ("),
-    ("][", "] ["),
-    ("]:", "] :"),
-    ("${", "$ {"),
-    ("{{", "{ {"),
-)
+# What makes images and links, also by reference. Broken with a space after the first character.
+_LINK = re.compile(r"!(?=\[)|\](?=[(\[:])")
+# What starts a tag or an entity, which may stand for a hidden character.
+_HTML = re.compile(r"<(?=[a-z/!?])|&(?=#?\w{1,40};)", re.IGNORECASE)
+# What starts a card expression.
+_EXPRESSION = re.compile(r"\$(?=\{)|\{(?=\{)")
 
 
 def for_teams(text: str) -> str:
     """Render a model's Markdown for a Teams message: its structure stays, nothing in it is live."""
-    text = defang(visible(text))
-    for live, inert in _LIVE:
-        text = text.replace(live, inert)
-    return text
+    text = _LINK.sub(r"\g<0> ", defang(visible(text)))
+    text = _HTML.sub(lambda found: "&lt;" if found[0] == "<" else "&amp;", text)
+    return _EXPRESSION.sub(r"\g<0> ", text)
 
 
 def stable_part(text: str) -> str:
@@ -99,7 +101,7 @@ def plain(text: str, limit: int) -> str:
     if len(line) > limit:
         line = line[: limit - 1].rstrip() + "…"
     escaped = _MARKDOWN.sub(r"\\\1", for_teams(line))
-    return re.sub(r"^(\d*)([-.])(?= )", r"\1\\\2", escaped)
+    return re.sub(r"^(\d*)([-.])(?= |-|$)", r"\1\\\2", escaped)
 
 
 def unmarked(text: str, limit: int) -> str:
@@ -120,8 +122,10 @@ def for_sentinel(markdown: str) -> str:
     No link, image, style or script: raw HTML in the text is shown as text, URLs are defanged before
     Markdown is read, and the result is checked once more against the list of tags.
     """
-    text = defang(visible(markdown)).replace("![", "! [").replace("](", "] (")
-    html = MarkdownIt("commonmark", {"html": False, "linkify": False}).enable("table").render(text)
+    parser = MarkdownIt("commonmark", {"html": False}).enable("table")
+    # Entities would bring hidden characters and whole URLs back.
+    parser.disable(["entity", "autolink"])
+    html = parser.render(_LINK.sub(r"\g<0> ", defang(visible(markdown))))
     html = re.sub(r"<(/?)h[125-6]>", r"<\1h4>", html)
     return nh3.clean(html, tags=_TAGS, attributes={}, link_rel=None).strip()
 
@@ -133,7 +137,8 @@ def cut_html(html: str, limit: int) -> str:
     note = "<p>(cut)</p>"
     room = limit - len(note)
     while room > 0:
-        shorter = nh3.clean(html[:room], tags=_TAGS, attributes={}, link_rel=None)
+        whole = re.sub(r"(?:<[^<>]*|&[#\w]*)$", "", html[:room])
+        shorter = nh3.clean(whole, tags=_TAGS, attributes={}, link_rel=None)
         if len(shorter) + len(note) <= limit:
             return shorter + note
         room -= len(shorter) + len(note) - limit

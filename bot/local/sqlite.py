@@ -85,11 +85,13 @@ class SqliteStore:
         )
         return changed == 1
 
-    async def release(self, owner: str) -> None:
-        """Hand back every claim that `owner` holds, free at once."""
+    async def release(self, owner: str, key: str = "") -> None:
+        """Hand back a claim, or without a key every claim, that `owner` holds; free at once."""
         await self._db.changed(
-            "UPDATE claims SET owner = NULL, lease_until = 0 WHERE owner = ? AND finished IS NULL",
+            "UPDATE claims SET owner = NULL, lease_until = 0"
+            " WHERE owner = ? AND finished IS NULL AND ? IN ('', key)",
             owner,
+            key,
         )
 
     async def waiting(self, now: datetime) -> tuple[str, ...]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from datetime import datetime
 from typing import Any, cast
-from urllib.parse import urlsplit
+from urllib.parse import quote, urlsplit
 
 import orjson
 
@@ -31,17 +31,20 @@ _SERVICE_HOSTS = frozenset(
 )
 
 
+# Nothing that two parsers could read in two ways: no user, query, white space or backslash.
+_SERVICE_URL = re.compile(
+    r"https?://[\w.:\[\]-]+(/[\w.~%:@!$&'()*+,;=/-]*)?", re.ASCII | re.IGNORECASE
+)
+
+
 def service_url_allowed(url: str, *, loopback: bool) -> bool:
     """Say whether we may talk to this connector; `loopback` where one on this machine may be."""
-    try:
-        parts = urlsplit(url)
-        if parts.username or parts.password or parts.port not in (None, 443):
-            return loopback and endpoint.is_loopback(url) and endpoint.problem(url) is None
-    except ValueError:
+    if not _SERVICE_URL.fullmatch(url) or endpoint.problem(url):
         return False
-    if parts.scheme == "https" and (parts.hostname or "") in _SERVICE_HOSTS:
+    parts = urlsplit(url)
+    if parts.scheme == "https" and parts.port in (None, 443) and parts.hostname in _SERVICE_HOSTS:
         return True
-    return loopback and endpoint.is_loopback(url) and endpoint.problem(url) is None
+    return loopback and endpoint.is_loopback(url)
 
 
 def parse(body: bytes) -> JsonObject:
@@ -58,8 +61,9 @@ def parse(body: bytes) -> JsonObject:
     for name in ("type", "channelId", "serviceUrl"):
         _identifier(activity, name)
     _identifier(_object(activity, "conversation"), "id", "conversation.id")
-    if activity["type"] in ("message", "invoke"):
+    if activity["type"] in ("message", "invoke") or activity.get("id") is not None:
         _identifier(activity, "id")
+    if activity["type"] in ("message", "invoke"):
         _identifier(_object(activity, "from"), "id", "from.id")
         _identifier(_object(activity, "recipient"), "id", "recipient.id")
     if not isinstance(activity.get("text") or "", str):
@@ -138,24 +142,31 @@ def place_of(activity: JsonObject) -> Place:
     )
 
 
+_MENTION = re.compile(r"<at(?:\s[^<>]{0,200})?>([^<>]{0,200})</at>")
+_TAG = re.compile(r"</?at(?:\s[^<>]{0,200})?>")
+
+
 def text_of(activity: JsonObject) -> str:
-    """What was said, without the bot's own name in front and without the client's markup."""
-    text = activity.get("text") or ""
-    bot = _string(_object(activity, "recipient"), "id")
+    """What was said, without the bot's own name and without the client's markup.
+
+    A card's button may say something for the analyst: `{"verb": "say", "words": "help"}`.
+    """
+    said = activity.get("text") or ""
+    value = _object(activity, "value")
+    if not said and value.get("verb") == "say":
+        said = _string(value, "words")[:200]
+    bot = _object(activity, "recipient")
+    own = {_string(bot, "name")}
     for entity in cast(list[Any], activity.get("entities") or []):
-        if not isinstance(entity, dict):
-            continue
-        fields = cast(JsonObject, entity)
-        mention = _string(fields, "text")
-        if fields.get("type") == "mention" and mention:
-            mentioned = _object(fields, "mentioned")
-            name = "" if _string(mentioned, "id") == bot else _string(mentioned, "name")
-            text = text.replace(mention, name)
-    text = re.sub(r"</?at(?:\s[^>]{0,200})?>", "", text)
-    return re.sub(r"[ \t\u00a0]+", " ", text.replace("&nbsp;", " ")).strip()
+        fields = cast(JsonObject, entity) if isinstance(entity, dict) else {}
+        if _string(_object(fields, "mentioned"), "id") == _string(bot, "id"):
+            own.add(_TAG.sub("", _string(fields, "text")).strip())
+    text = _MENTION.sub(lambda found: " " if found[1].strip() in own else found[1], said)
+    text = _TAG.sub("", text)
+    return re.sub(r"[ \t\u00a0]+", " ", text.replace("&nbsp;", " ")).lstrip(" ,:;").strip()
 
 
 def claim_of(activity: JsonObject, now: datetime) -> Claim:
     """The activity as something that is owed an answer; its key is the same for every repeat."""
     conversation = _string(_object(activity, "conversation"), "id")
-    return Claim(f"{conversation}/{activity['id']}", conversation, activity, now)
+    return Claim(f"{conversation}/{quote(activity['id'], safe=':')}", conversation, activity, now)

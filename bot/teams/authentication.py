@@ -55,13 +55,14 @@ class SigningKeys:
         Raises TooBusy when no keys could be had at all.
         """
         fresh = self._clock.monotonic() - self._fetched < KEYS_FRESH_SECONDS
-        if kid in self._keys and fresh:
+        # While one request asks the issuer, however slowly, the others go on with the old keys.
+        if kid in self._keys and (fresh or self._lock.locked()):
             return self._keys[kid]
         async with self._lock:
-            since = self._clock.monotonic() - self._tried
-            if since >= REFETCH_SECONDS and (kid not in self._keys or not fresh):
-                self._tried = self._clock.monotonic()
+            if self._clock.monotonic() - self._tried >= REFETCH_SECONDS:
                 await self._fetch()
+                # Counted from its end: those who waited need no fetch of their own.
+                self._tried = self._clock.monotonic()
         if not self._keys:
             raise TooBusy("The signing keys cannot be read at the moment.")
         return self._keys.get(kid)
@@ -76,7 +77,9 @@ class SigningKeys:
         except wire.Unreachable as error:
             log.warning("signing keys could not be fetched: %s", error)
             return
-        keys = {kid: key for kid, key in map(_parse_key, found.get("keys") or ()) if kid and key}
+        listed = found.get("keys")
+        entries = cast(list[Any], listed) if isinstance(listed, list) else []
+        keys = {kid: key for kid, key in map(_parse_key, entries) if kid and key}
         if keys:
             self._keys = keys
             self._fetched = self._clock.monotonic()
@@ -116,7 +119,7 @@ class BotFrameworkTokens:
     async def claims(self, authorization: str) -> tuple[JsonObject, SigningKey]:
         """Verify the `Authorization` header: its claims and key. Raises NotAuthenticated."""
         scheme, _, token = authorization.partition(" ")
-        if scheme.lower() != "bearer" or not token or len(token) > 16_384:
+        if scheme.lower() != "bearer" or not token:
             raise NotAuthenticated("A bearer token is needed.")
         try:
             header = jwt.get_unverified_header(token)

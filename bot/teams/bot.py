@@ -117,7 +117,7 @@ class Bot(ActivityHandler):
         """Say what one can say, once, when the bot itself arrives somewhere."""
         claim = cast(Claim, turn_context.turn_state[_CLAIM])
         bot_id = place_of(claim.body).bot_id
-        if any(cast(Any, member).id == bot_id for member in members_added):
+        if bot_id and any(cast(Any, member).id == bot_id for member in members_added):
             body = {**claim.body, "text": "help", "value": None}
             turn_context.turn_state[_CLAIM] = dataclasses.replace(claim, body=body)
             await self.on_message_activity(turn_context)

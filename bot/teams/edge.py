@@ -38,11 +38,20 @@ class Admission:
 class Edge:
     """The route's handler."""
 
-    def __init__(self, admission: Admission, bot: Bot, turns: Turns, clock: Clock) -> None:
+    def __init__(
+        self,
+        admission: Admission,
+        bot: Bot,
+        turns: Turns,
+        clock: Clock,
+        *,
+        read_seconds: float = READ_SECONDS,
+    ) -> None:
         self._admission = admission
         self._bot = bot
         self._turns = turns
         self._clock = clock
+        self._read_seconds = read_seconds
 
     async def messages(self, request: web.Request) -> web.Response:
         """Answer one POST: 202 for what is worked on later, 200 for an invoke, else a refusal."""
@@ -52,7 +61,7 @@ class Edge:
                 status, body = await self._bot.invoke(activity)
                 return web.Response(status=status) if body is None else json(body, status)
             if activity["type"] in ("message", "conversationUpdate"):
-                activity.setdefault("id", uuid.uuid4().hex)
+                activity["id"] = activity.get("id") or uuid.uuid4().hex
                 await self._turns.accept(claim_of(activity, self._clock.now()))
             return web.Response(status=202)
         except TooBusy as error:
@@ -68,7 +77,7 @@ class Edge:
 
     async def _admitted(self, request: web.Request) -> JsonObject:
         admission = self._admission
-        body = await read_body(request)
+        body = await read_body(request, self._read_seconds)
         verified = None
         if admission.tokens is not None:
             verified = await admission.tokens.claims(request.headers.get("Authorization", ""))
@@ -93,14 +102,14 @@ def _known(activity: JsonObject) -> bool:
     return analyst_of(activity).id == activity["from"].get("aadObjectId")
 
 
-async def read_body(request: web.Request) -> bytes:
+async def read_body(request: web.Request, seconds: float = READ_SECONDS) -> bytes:
     """Read at most the size of an activity. Raises TooLarge, NotAnActivity."""
     too_large = TooLarge(f"The body is over {MAX_BODY // 1024} KiB.")
     if (request.content_length or 0) > MAX_BODY:
         raise too_large
     body = bytearray()
     try:
-        async with asyncio.timeout(READ_SECONDS):
+        async with asyncio.timeout(seconds):
             async for chunk in request.content.iter_any():
                 body += chunk
                 if len(body) > MAX_BODY:

@@ -18,12 +18,14 @@ from ..ports import Claim, Clock, Store
 
 log = logging.getLogger(__name__)
 
-LEASE = timedelta(seconds=12)
-LOOK_SECONDS = 3.0
+LEASE = timedelta(seconds=9)
+LOOK_SECONDS = 2.0
 MAX_ATTEMPTS = 5
+PUT_OFF_SECONDS = 3.0
 AT_ONCE = 64
 MOST_WAITING = 2_000
 GRACE_SECONDS = 8.0
+CANCEL_SECONDS = 1.5
 
 
 class Turns:
@@ -51,6 +53,7 @@ class Turns:
         self._waiting = 0
         self._active: dict[str, asyncio.Task[None]] = {}
         self._again: set[str] = set()
+        self._put_off: dict[str, float] = {}
         self._timer: asyncio.Task[None] | None = None
         self._stopping = False
 
@@ -78,24 +81,26 @@ class Turns:
 
     async def stop(self, grace: float = GRACE_SECONDS) -> None:
         """Finish what is under way within `grace` seconds, and hand back the rest."""
+        if self._stopping:
+            return
         self._stopping = True
         if self._timer is not None:
             self._timer.cancel()
-        tasks = list(self._active.values())
-        if tasks:
+        if tasks := list(self._active.values()):
             _, late = await asyncio.wait(tasks, timeout=grace)
             for task in late:
                 task.cancel()
-            await asyncio.gather(*late, return_exceptions=True)
+            if late:
+                await asyncio.wait(late, timeout=CANCEL_SECONDS)
         with contextlib.suppress(StoreError):
             await self._store.release(self._owner)
 
     def _wake(self, conversation: str) -> None:
         if conversation in self._active:
             self._again.add(conversation)
-            return
-        task = asyncio.create_task(self._drain(conversation))
-        self._active[conversation] = task
+        elif self._put_off.get(conversation, 0.0) <= self._clock.monotonic():
+            self._put_off.pop(conversation, None)
+            self._active[conversation] = asyncio.create_task(self._drain(conversation))
 
     async def _drain(self, conversation: str) -> None:
         try:
@@ -106,39 +111,19 @@ class Turns:
                         conversation, self._owner, self._clock.now(), LEASE
                     )
                     if claim is not None:
-                        if not await self._do(claim):
-                            break
+                        await self._do(claim)
                     elif conversation not in self._again:
                         break
         except CasemateError as error:
-            # The claim stays in the store; its lease runs out, and the timer finds it.
             log.warning("a turn was put off: %s", error.sentence)
+        except Exception:
+            log.exception("a turn was put off")
         finally:
             self._active.pop(conversation, None)
             if conversation in self._again and not self._stopping:
                 self._again.discard(conversation)
                 self._wake(conversation)
 
-    async def _do(self, claim: Claim) -> bool:
-        """Work on one claim; False leaves it, and its conversation, to a later attempt."""
-        if claim.attempts > MAX_ATTEMPTS:
-            log.error("gave up on an activity after %d attempts: %s", MAX_ATTEMPTS, claim.key)
-        elif not await self._work(claim):
-            return False
-        self._waiting = max(0, self._waiting - 1)
-        await self._store.finish(claim.key, self._owner, self._clock.now())
-        return True
-
-    async def _look_after(self) -> None:
-        """Renew the leases held here, and take up what nobody holds."""
-        while True:
-            try:
-                now = self._clock.now()
-                if self._active:
-                    await self._store.renew(self._owner, now, LEASE)
-                for conversation in await self._store.waiting(now):
-                    self._wake(conversation)
-                self._waiting = await self._store.backlog()
-            except StoreError as error:
-                log.warning("the store does not answer: %s", error.sentence)
-            await self._clock.sleep(LOOK_SECONDS)
+    async def _do(self, claim: Claim) -> None:
+        """Work on one claim, or give it up after too many attempts."""
+        ...

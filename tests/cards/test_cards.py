@@ -317,15 +317,12 @@ def test_an_old_client_submits_the_same_data(card: Card) -> None:
 
 def test_words_are_said_by_the_analyst() -> None:
     said = [
-        [one["data"]["msteams"] for one in buttons(card) if one["type"] == "Action.Submit"]
+        [one["data"] for one in buttons(card) if one["type"] == "Action.Submit"]
         for card in (help_card(), incident_card(INCIDENT, NOW))
     ]
     assert said == [
-        [
-            {"type": "imBack", "value": word}
-            for word in ("incidents", "summary", "tasks", "history")
-        ],
-        [{"type": "imBack", "value": word} for word in ("summary", "tasks")],
+        [{"verb": "say", "words": word} for word in ("incidents", "summary", "tasks", "history")],
+        [{"verb": "say", "words": word} for word in ("summary #3177", "tasks #3177")],
     ]
 
 

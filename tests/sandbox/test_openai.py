@@ -578,12 +578,13 @@ async def test_tasks_come_as_the_schema_asks_with_the_incidents_names(
 
 
 async def test_tasks_stay_short_with_long_names(client: AsyncOpenAI):
+    tactics = ["InitialAccess", "Exfiltration", "Execution"]
     entities = [
         {"kind": "entity", "type": kind, "name": f"{n}{'x' * 110}"}
-        for kind in ("Account", "Host", "Ip")
+        for kind in ("Account", "Host", "Ip", "File")
         for n in range(2)
     ]
-    case = evidence(INCIDENT | {"tactics": ["Impact", "Exfiltration"]}, *entities)
+    case = evidence(INCIDENT | {"tactics": tactics}, *entities)
     tasks = json.loads(await structured(client, "tasks", TASKS, case))["tasks"]
     assert 3 <= len(tasks) < 6
     assert sum(len(task["title"] + task["description"]) for task in tasks) < 2_000

@@ -1,4 +1,4 @@
-"""The whole application over HTTP: the sandbox's services behind it, strict Teams in front of it."""
+"""The whole application over HTTP: the sandbox's services behind it, strict Teams before it."""
 
 from __future__ import annotations
 
@@ -92,7 +92,11 @@ class Chat:
             name="adaptiveCard/action",
             replyToId=message.id,
             value={
-                "action": {"type": "Action.Execute", "verb": action["verb"], "data": action["data"]},
+                "action": {
+                    "type": "Action.Execute",
+                    "verb": action["verb"],
+                    "data": action["data"],
+                },
                 "trigger": "manual",
             },
             **fields,
@@ -148,7 +152,7 @@ class Soc:
             await asyncio.sleep(0.002)
             await self.clock.advance(0.25)
 
-    def services(self) -> list[tuple[str, str]]:
+    def writes(self) -> list[tuple[str, str]]:
         """The writes that Sentinel saw: method and path."""
         return [(entry.method, entry.path) for entry in self.world.log if entry.method == "PUT"]
 

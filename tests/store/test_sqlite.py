@@ -306,6 +306,17 @@ async def test_calls_happen_in_order_and_before_the_close(path: Path) -> None:
     await store.close()
 
 
+async def test_a_cancelled_call_happens_all_the_same(open_store: OpenStore) -> None:
+    complaints: list[dict] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, about: complaints.append(about))
+    store = await open_store()
+    accepting = asyncio.create_task(store.accept(claim("a")))
+    await asyncio.sleep(0)
+    accepting.cancel()
+    assert await store.backlog() == 1
+    assert accepting.cancelled() and complaints == []
+
+
 def test_a_loop_that_ends_too_early_harms_nobody(path: Path) -> None:
     async def leave_early() -> SqliteStore:
         store = SqliteStore(str(path))

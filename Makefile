@@ -1,0 +1,48 @@
+# Casemate's commands. Each sets up what it needs; a second run finds it there.
+PYTHON ?= python3
+PORT ?= 3978
+CLIENT_PORT ?= 56150
+VENV := .venv
+BIN := $(VENV)/bin
+
+.PHONY: run test check bench lock screenshots clean
+
+run: $(VENV)/runtime client/node_modules
+	@$(BIN)/python client/start.py --port $(CLIENT_PORT) --bot http://127.0.0.1:$(PORT)/api/messages & \
+	exec $(BIN)/python app.py sandbox --port $(PORT)
+
+# The Teams-like client is Microsoft's, for local evaluation; without Node the bot runs without it.
+client/node_modules: client/package-lock.json
+	@command -v npm >/dev/null || { echo "No npm here: the Teams-like client is left out."; exit 0; }; \
+	cd client && npm ci --ignore-scripts --no-audit --no-fund --silent && touch node_modules
+
+test: $(VENV)/development
+	$(BIN)/python -m pytest --cov --cov-report=term --cov-fail-under=95
+
+check: $(VENV)/development
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/pyright
+
+bench: $(VENV)/development
+	$(BIN)/python -m benchmarks
+
+screenshots: $(VENV)/development
+	$(BIN)/python docs/screenshots.py
+
+lock: $(VENV)/development
+	$(BIN)/pip-compile -q --no-emit-index-url --no-emit-find-links --strip-extras --no-header --no-annotate -o requirements.txt requirements.in
+	$(BIN)/pip-compile -q --no-emit-index-url --no-emit-find-links --strip-extras --no-header --no-annotate -o requirements-dev.txt requirements-dev.in
+
+$(VENV)/runtime: requirements.txt
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Casemate needs Python 3.11 or later")'
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements.txt
+	@touch $@
+
+$(VENV)/development: $(VENV)/runtime requirements-dev.txt
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements-dev.txt
+	@touch $@
+
+clean:
+	rm -rf $(VENV) client/node_modules .pytest_cache .ruff_cache .coverage

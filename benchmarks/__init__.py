@@ -1,0 +1,1 @@
+"""What a turn costs, measured; `python -m benchmarks` prints the table."""

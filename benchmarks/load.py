@@ -1,0 +1,141 @@
+"""Analysts who talk to a bot, so and so many at once, and what that took."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import statistics
+import time
+from dataclasses import dataclass
+
+import aiohttp
+import orjson
+
+from .process import Process
+from .services import Services
+
+APP_ID = "44444444-4444-4444-8444-444444444444"
+TENANT = "33333333-3333-4333-8333-333333333333"
+# One conversation: the first question names the incident, the others rely on focus and history.
+QUESTIONS = (
+    "what happened in incident 3177?",
+    "which accounts should I reset first?",
+    "was anything taken from the mailbox?",
+    "is the sending domain known to us?",
+    "what should I check next?",
+)
+_ids = itertools.count(1)
+
+
+@dataclass(frozen=True)
+class Row:
+    """One line of the table: times in seconds, memory in MiB."""
+
+    what: str
+    at_once: int
+    turns: int
+    elapsed: float
+    cpu: float
+    latencies: list[float]
+    memory: float
+
+    @property
+    def cells(self) -> tuple[str, ...]:
+        cuts = statistics.quantiles(self.latencies, n=20)
+        return (
+            self.what,
+            str(self.at_once),
+            str(self.turns),
+            f"{self.turns / self.elapsed:.0f}",
+            f"{1000 * self.cpu / self.turns:.2f}",
+            f"{1000 * statistics.median(self.latencies):.0f}",
+            f"{1000 * cuts[18]:.0f}",
+            f"{self.memory:.0f}",
+        )
+
+
+class Load:
+    """Drives one bot. `last_words` must be in every answer: an excuse does not count as a turn."""
+
+    def __init__(
+        self, http: aiohttp.ClientSession, services: Services, bot: Process, last_words: str
+    ) -> None:
+        self._http = http
+        self._services = services
+        self._bot = bot
+        self._last_words = last_words.encode()
+        self._headers = {
+            "Authorization": f"Bearer {services.token(APP_ID)}",
+            "Content-Type": "application/json",
+        }
+
+    async def refuses_strangers(self) -> None:
+        """Make sure that tokens are verified: a forged signature must not be let in."""
+        forged = self._headers["Authorization"][:-8] + "AAAAAAAA"
+        body = _activity(self._services.base, "19:nobody", "groupChat", "hello")
+        headers = self._headers | {"Authorization": forged}
+        async with self._http.post(
+            self._bot.url + "/api/messages", data=body, headers=headers
+        ) as r:
+            assert r.status >= 400, "a forged token was accepted"
+
+    async def run(
+        self, what: str, turns: int, at_once: int, kind: str = "groupChat", pause: float = 0.0
+    ) -> Row:
+        """Have `turns` turns, `at_once` conversations at a time."""
+        self._services.pause = pause
+        latencies: list[float] = []
+        left = itertools.repeat(None, turns)
+
+        async def analyst() -> None:
+            while True:
+                conversation = f"19:bench-{next(_ids)}"
+                for question in QUESTIONS:
+                    if next(left, left) is left:
+                        return
+                    latencies.append(await self._turn(conversation, kind, question))
+
+        cpu, began = self._bot.cpu, time.perf_counter()
+        await asyncio.gather(*(analyst() for _ in range(at_once)))
+        elapsed = time.perf_counter() - began
+        await asyncio.sleep(0.2)  # what a bot does after its answer belongs to the turn
+        spent = self._bot.cpu - cpu
+        return Row(what, at_once, turns, elapsed, spent, latencies, self._bot.memory())
+
+    async def _turn(self, conversation: str, kind: str, question: str) -> float:
+        answer = asyncio.get_running_loop().create_future()
+        self._services.arrivals[conversation] = answer
+        body = _activity(self._services.base, conversation, kind, question)
+        began = time.perf_counter()
+        url = self._bot.url + "/api/messages"
+        async with self._http.post(url, data=body, headers=self._headers) as response:
+            assert response.status in (200, 201, 202), response.status
+        async with asyncio.timeout(30):
+            arrived, message = await answer
+        assert self._last_words in message, message[:500]
+        return arrived - began
+
+
+def _activity(service_url: str, conversation: str, kind: str, text: str) -> bytes:
+    """A message as Teams sends it; each conversation has an analyst of its own."""
+    number = int(conversation.rpartition("-")[2]) if "-" in conversation else 0
+    analyst = f"55555555-5555-4555-8555-{number:012d}"
+    name = "Ana Analyst"
+    return orjson.dumps(
+        {
+            "type": "message",
+            "id": f"m-{next(_ids)}",
+            "timestamp": "2026-08-01T10:00:00.000Z",
+            "localTimestamp": "2026-08-01T12:00:00.000+02:00",
+            "channelId": "msteams",
+            "serviceUrl": service_url,
+            "from": {"id": f"29:{analyst}", "aadObjectId": analyst, "name": name},
+            "recipient": {"id": f"28:{APP_ID}", "name": "Casemate"},
+            "conversation": {"id": conversation, "conversationType": kind, "tenantId": TENANT},
+            "channelData": {"tenant": {"id": TENANT}},
+            "entities": [{"type": "clientInfo", "locale": "en-US", "platform": "Windows"}],
+            "text": text,
+            "textFormat": "plain",
+            "locale": "en-US",
+        }
+    )

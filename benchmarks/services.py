@@ -1,0 +1,131 @@
+"""What a bot talks to, answering at once: token issuer, Sentinel, a streaming model, Teams.
+
+Runs in the benchmark's own process, so that none of it counts as the bot's CPU time.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import time
+from collections import Counter
+
+import jwt
+import orjson
+from aiohttp import web
+from aiohttp.typedefs import Handler
+from cryptography.hazmat.primitives.asymmetric import rsa
+
+from sandbox import sentinel
+from sandbox.world import World
+
+ISSUER = "https://api.botframework.com"
+CHUNKS = 40
+# A clause a chunk, as a deployment sends them; the citations make the whole path of an answer run.
+_PIECES = ["**What happened.** "] + [
+    f"Finding {n} is in the evidence [{n % 9 + 1}]. " for n in range(1, CHUNKS)
+]
+LAST_WORDS = _PIECES[-1].strip()
+
+
+class Services:
+    """Give `app` a port, then `base` and `token`. `arrivals` holds who waits for a message."""
+
+    def __init__(self, world: World) -> None:
+        self.base = ""
+        self.counts: Counter[str] = Counter()
+        self.arrivals: dict[str, asyncio.Future[tuple[float, bytes]]] = {}
+        self.pause = 0.0  # seconds between two chunks of the model's answer
+        self._events = _stream()
+        self._key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
+        self._sentinel: dict[tuple[str, str], bytes] = {}
+        self.app = web.Application(middlewares=[self._prepared])
+        self.app.router.add_get("/openid", self._openid)
+        self.app.router.add_get("/keys", self._keys)
+        self.app.router.add_post("/openai/v1/chat/completions", self._chat)
+        activities = "/v3/conversations/{conversation}/activities"
+        self.app.router.add_post(activities, self._activity)
+        self.app.router.add_post(activities + "/{activity}", self._activity)
+        self.app.router.add_put(activities + "/{activity}", self._activity)
+        self.app.add_routes(sentinel.routes(world))
+
+    def token(self, app_id: str) -> str:
+        """A token as the Bot Framework's service sends it with an activity: RS256, one hour."""
+        now = int(time.time())
+        claims = {"iss": ISSUER, "aud": app_id, "serviceurl": self.base, "nbf": now}
+        claims["exp"] = now + 3600
+        return jwt.encode(claims, self._key, algorithm="RS256", headers={"kid": "bench"})
+
+    @web.middleware
+    async def _prepared(self, request: web.Request, handler: Handler) -> web.StreamResponse:
+        """Let the sandbox's Sentinel answer a read once; then its bytes are ready."""
+        if not request.path.startswith("/subscriptions/"):
+            return await handler(request)
+        self.counts["sentinel"] += 1
+        key = (request.method, request.path_qs)
+        if key not in self._sentinel:
+            answer = await handler(request)
+            assert isinstance(answer, web.Response) and isinstance(answer.body, bytes)
+            self._sentinel[key] = answer.body
+        return web.Response(body=self._sentinel[key], content_type="application/json")
+
+    async def _openid(self, request: web.Request) -> web.Response:
+        return web.json_response({"issuer": ISSUER, "jwks_uri": f"{self.base}/keys"})
+
+    async def _keys(self, request: web.Request) -> web.Response:
+        key = json.loads(jwt.algorithms.RSAAlgorithm.to_jwk(self._key.public_key()))
+        known = {"kid": "bench", "use": "sig", "endorsements": ["msteams"]}
+        return web.json_response({"keys": [key | known]})
+
+    async def _chat(self, request: web.Request) -> web.StreamResponse:
+        self.counts["model"] += 1
+        await request.read()
+        response = web.StreamResponse(headers={"Content-Type": "text/event-stream"})
+        await response.prepare(request)
+        for event in self._events:
+            await response.write(event)  # each in an HTTP chunk and a write of its own
+            await asyncio.sleep(self.pause)
+        return response
+
+    async def _activity(self, request: web.Request) -> web.Response:
+        self.counts["teams"] += 1
+        body = await request.read()
+        if orjson.loads(body)["type"] == "message":
+            waiting = self.arrivals.pop(request.match_info["conversation"], None)
+            if waiting is not None:
+                waiting.set_result((time.perf_counter(), body))
+        return web.json_response({"id": f"a-{self.counts['teams']}"}, status=201)
+
+
+def _stream() -> list[bytes]:
+    """The events of one answer in Azure OpenAI's shape: filter results, role, text, end, usage."""
+    fine = {"filtered": False, "severity": "safe"}
+    checked = {name: fine for name in ("hate", "self_harm", "sexual", "violence")}
+    head = {
+        "id": "chatcmpl-bench",
+        "object": "chat.completion.chunk",
+        "created": 1785610058,
+        "model": "gpt-5.4-mini-2026-03-17",
+        "system_fingerprint": None,
+        "usage": None,
+    }
+
+    def chunk(delta: dict[str, object], finish: str | None, results: object) -> dict[str, object]:
+        choice = {"index": 0, "delta": delta, "finish_reason": finish, "logprobs": None}
+        return {**head, "choices": [choice | {"content_filter_results": results}]}
+
+    prompt = [{"prompt_index": 0, "content_filter_results": checked}]
+    usage = {
+        "prompt_tokens": 3200,
+        "completion_tokens": 480,
+        "total_tokens": 3680,
+        "prompt_tokens_details": {"cached_tokens": 2048},
+    }
+    events = [
+        {**head, "choices": [], "prompt_filter_results": prompt},
+        chunk({"role": "assistant", "content": "", "refusal": None}, None, {}),
+        *[chunk({"content": piece}, None, checked) for piece in _PIECES],
+        chunk({}, "stop", {}),
+        {**head, "choices": [], "usage": usage},
+    ]
+    return [b"data: " + orjson.dumps(event) + b"\n\n" for event in events] + [b"data: [DONE]\n\n"]

@@ -1,0 +1,148 @@
+"""A process that dies in the middle of an answer: the analyst gets the answer, once.
+
+These use real processes, real time and SIGKILL, so there is one for each point that matters.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import socket
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+from aiohttp import ClientError, ClientSession, web
+from aiohttp.test_utils import TestServer
+
+from bot.clock import SystemClock
+from sandbox.run import add_services
+from sandbox.world import RESOURCE_GROUP, SUBSCRIPTION, WORKSPACE, WORKSPACE_ID, load
+from tests.scenario.conftest import Chat, Soc
+from tests.teams_double import Sent, Teams
+
+ROOT = Path(__file__).parents[2]
+
+
+class Process:
+    """`python app.py` with its environment, killed and started again."""
+
+    def __init__(self, environment: dict[str, str], http: ClientSession, port: int) -> None:
+        self._environment = environment
+        self._http = http
+        self.url = f"http://127.0.0.1:{port}"
+        self._process: asyncio.subprocess.Process | None = None
+
+    async def start(self) -> None:
+        self._process = await asyncio.create_subprocess_exec(
+            *(sys.executable, "app.py"), cwd=ROOT, env=self._environment
+        )
+        for _ in range(200):
+            try:
+                async with self._http.get(f"{self.url}/healthz"):
+                    return
+            except ClientError:
+                await asyncio.sleep(0.05)
+        raise AssertionError("the bot did not start")
+
+    async def end(self, number: signal.Signals) -> int:
+        assert self._process is not None
+        if self._process.returncode is None:
+            self._process.send_signal(number)
+        return await self._process.wait()
+
+
+@asynccontextmanager
+async def two_replicas(folder: Path) -> AsyncIterator[tuple[Soc, Process, Process]]:
+    """Two bots over one store, with the services and Teams here."""
+    clock = SystemClock()
+    world = await asyncio.to_thread(load, datetime.now(UTC))
+    services = web.Application()
+    await asyncio.to_thread(lambda: add_services(services, world, pace=0.001))
+    teams = Teams(clock)
+    async with TestServer(services) as serving, TestServer(teams.app) as connector:
+        base = str(serving.make_url("")).rstrip("/")
+        environment = {
+            "PATH": os.environ["PATH"],
+            "AZURE_OPENAI_BASE_URL": f"{base}/openai/v1/",
+            "ARM_ENDPOINT": base,
+            "SENTINEL_SUBSCRIPTION_ID": SUBSCRIPTION,
+            "SENTINEL_RESOURCE_GROUP": RESOURCE_GROUP,
+            "SENTINEL_WORKSPACE": WORKSPACE,
+            "SENTINEL_WORKSPACE_ID": WORKSPACE_ID,
+            "STORE_URL": f"sqlite:///{folder / 'casemate.db'}",
+        }
+        async with ClientSession() as http:
+            bots: list[Process] = []
+            for _ in range(2):
+                with socket.socket() as probe:
+                    probe.bind(("127.0.0.1", 0))
+                    port = probe.getsockname()[1]
+                bots.append(Process({**environment, "PORT": str(port)}, http, port))
+            soc = Soc(teams, world, clock, http, str(connector.make_url("")), bots[0].url)  # pyright: ignore
+            try:
+                yield soc, *bots
+            finally:
+                for bot in bots:
+                    if bot._process is not None:
+                        await bot.end(signal.SIGKILL)
+
+
+async def eventually(happened, seconds: float = 30.0) -> float:  # type: ignore[no-untyped-def]
+    started = asyncio.get_running_loop().time()
+    while not happened():
+        waited = asyncio.get_running_loop().time() - started
+        assert waited < seconds, "it did not happen"
+        await asyncio.sleep(0.05)
+    return asyncio.get_running_loop().time() - started
+
+
+def said_help(message: Sent) -> bool:
+    return message.text.startswith("I answer questions")
+
+
+def streaming(soc: Soc) -> bool:
+    return any(len(sent.history) > 1 and sent.stream_open for sent in soc.teams.sent.values())
+
+
+@pytest.mark.timeout(120)
+@pytest.mark.parametrize("kind", ["personal", "groupChat"])
+async def test_a_kill_during_an_answer(tmp_path: Path, kind: str) -> None:
+    async with two_replicas(tmp_path) as (soc, bot, _):
+        await bot.start()
+        chat: Chat = soc.chat(kind)
+        await chat.say("sandbox:slow what happened in incident 3177?")
+        await chat.say("help")
+        await eventually(lambda: streaming(soc) or soc.teams.typing)
+        await bot.end(signal.SIGKILL)
+        assert chat.messages == []
+
+        await bot.start()
+        waited = await eventually(lambda: chat.messages and said_help(chat.messages[-1]))
+        assert waited < 25, "within 20 s of the start it goes on, and then the model writes"
+        answers = [message for message in chat.messages if "Incident 3177" in str(message.card)]
+        assert len(answers) == 1, "one answer"
+        assert [said_help(message) for message in chat.messages].count(True) == 1, "after it, help"
+        assert soc.teams.violations == []
+        assert await bot.end(signal.SIGTERM) == 0
+
+
+@pytest.mark.timeout(120)
+async def test_sigterm_hands_back_what_is_not_finished(tmp_path: Path) -> None:
+    async with two_replicas(tmp_path) as (soc, first, second):
+        await first.start()
+        chat = soc.chat()
+        await chat.say("sandbox:silent what happened in incident 3177?")
+        await eventually(lambda: len(soc.teams.sent) == 1)
+        started = asyncio.get_running_loop().time()
+        assert await first.end(signal.SIGTERM) == 0
+        assert asyncio.get_running_loop().time() - started < 12
+
+        await second.start()
+        await eventually(lambda: chat.messages, 60)
+        assert "From the playbook" in chat.messages[0].text
+        assert len(chat.messages) == 1
