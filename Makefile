@@ -17,7 +17,7 @@ client/node_modules: client/package-lock.json
 	cd client && npm ci --ignore-scripts --no-audit --no-fund --silent && touch node_modules
 
 test: $(VENV)/development
-	$(BIN)/python -m pytest --cov --cov-report=term --cov-fail-under=95
+	$(BIN)/python -m pytest -n 2 --dist worksteal --cov --cov-report=term --cov-fail-under=95
 
 check: $(VENV)/development
 	$(BIN)/ruff check .

@@ -12,13 +12,13 @@ import aiohttp
 import orjson
 
 from .process import Process
-from .services import Services
+from .services import FIRST_INCIDENT, Services
 
 APP_ID = "44444444-4444-4444-8444-444444444444"
 TENANT = "33333333-3333-4333-8333-333333333333"
 # One conversation: the first question names the incident, the others rely on focus and history.
 QUESTIONS = (
-    "what happened in incident 3177?",
+    "what happened in incident {incident}?",
     "which accounts should I reset first?",
     "was anything taken from the mailbox?",
     "is the sending domain known to us?",
@@ -89,11 +89,12 @@ class Load:
 
         async def analyst() -> None:
             while True:
-                conversation = f"19:bench-{next(_ids)}"
+                number = next(_ids)
                 for question in QUESTIONS:
                     if next(left, left) is left:
                         return
-                    latencies.append(await self._turn(conversation, kind, question))
+                    text = question.format(incident=FIRST_INCIDENT + number)
+                    latencies.append(await self._turn(f"19:bench-{number}", kind, text))
 
         cpu, began = self._bot.cpu, time.perf_counter()
         await asyncio.gather(*(analyst() for _ in range(at_once)))

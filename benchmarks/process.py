@@ -72,7 +72,7 @@ async def _start(
         port = free.getsockname()[1]
     began = time.perf_counter()
     with log.open("wb") as output:
-        popen = subprocess.Popen(
+        popen = subprocess.Popen(  # noqa: ASYNC220 - nothing else runs meanwhile
             command,
             env={"PATH": os.environ["PATH"], **environment, "PORT": str(port)},
             stdout=output,
@@ -86,5 +86,9 @@ async def _start(
         except aiohttp.ClientConnectionError:
             if popen.poll() is not None or time.perf_counter() - began > _START_SECONDS:
                 popen.kill()
-                raise RuntimeError(f"a bot did not start:\n{log.read_text()[-3000:]}") from None
+                raise RuntimeError(f"a bot did not start:\n{_tail(log)}") from None
             await asyncio.sleep(0.005)
+
+
+def _tail(log: Path) -> str:
+    return log.read_text(errors="replace")[-3000:]

@@ -13,18 +13,15 @@ from collections import Counter
 import jwt
 import orjson
 from aiohttp import web
-from aiohttp.typedefs import Handler
 from cryptography.hazmat.primitives.asymmetric import rsa
 
-from sandbox import sentinel
 from sandbox.world import World
 
 ISSUER = "https://api.botframework.com"
 CHUNKS = 40
-# A clause a chunk, as a deployment sends them; the citations make the whole path of an answer run.
-_PIECES = ["**What happened.** "] + [
-    f"Finding {n} is in the evidence [{n % 9 + 1}]. " for n in range(1, CHUNKS)
-]
+FIRST_INCIDENT = 1_000_000  # each conversation is about an incident of its own, from here on
+# A clause a chunk; the citations make the whole path of an answer run.
+_PIECES = [f"Finding {n} is in the evidence [{n % 9 + 1}]. " for n in range(1, CHUNKS)]
 LAST_WORDS = _PIECES[-1].strip()
 
 
@@ -38,8 +35,8 @@ class Services:
         self.pause = 0.0  # seconds between two chunks of the model's answer
         self._events = _stream()
         self._key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
-        self._sentinel: dict[tuple[str, str], bytes] = {}
-        self.app = web.Application(middlewares=[self._prepared])
+        self._case = _case(world)
+        self.app = web.Application()
         self.app.router.add_get("/openid", self._openid)
         self.app.router.add_get("/keys", self._keys)
         self.app.router.add_post("/openai/v1/chat/completions", self._chat)
@@ -47,7 +44,7 @@ class Services:
         self.app.router.add_post(activities, self._activity)
         self.app.router.add_post(activities + "/{activity}", self._activity)
         self.app.router.add_put(activities + "/{activity}", self._activity)
-        self.app.add_routes(sentinel.routes(world))
+        self.app.router.add_route("*", "/subscriptions/{_:.*}", self._sentinel)
 
     def token(self, app_id: str) -> str:
         """A token as the Bot Framework's service sends it with an activity: RS256, one hour."""
@@ -56,18 +53,20 @@ class Services:
         claims["exp"] = now + 3600
         return jwt.encode(claims, self._key, algorithm="RS256", headers={"kid": "bench"})
 
-    @web.middleware
-    async def _prepared(self, request: web.Request, handler: Handler) -> web.StreamResponse:
-        """Let the sandbox's Sentinel answer a read once; then its bytes are ready."""
-        if not request.path.startswith("/subscriptions/"):
-            return await handler(request)
+    async def _sentinel(self, request: web.Request) -> web.Response:
+        """Answer a read of any incident: one case, its incident and people renamed."""
         self.counts["sentinel"] += 1
-        key = (request.method, request.path_qs)
-        if key not in self._sentinel:
-            answer = await handler(request)
-            assert isinstance(answer, web.Response) and isinstance(answer.body, bytes)
-            self._sentinel[key] = answer.body
-        return web.Response(body=self._sentinel[key], content_type="application/json")
+        _, _, path = request.path.partition("/incidents")
+        if path:
+            number = int(path.split("/")[1][-8:])
+            part = path.partition("/")[2].partition("/")[2]
+        else:
+            number, part = int(request.query["$filter"].rpartition(" ")[2]), "found"
+        body = self._case[part].replace(b"00000000", b"%08d" % number)
+        body = body.replace(b'"NUMBER"', b"%d" % number)
+        for name in (b"lena.fischer", b"contoso"):
+            body = body.replace(name, name + b"%d" % number)
+        return web.Response(body=body, content_type="application/json")
 
     async def _openid(self, request: web.Request) -> web.Response:
         return web.json_response({"issuer": ISSUER, "jwks_uri": f"{self.base}/keys"})
@@ -82,8 +81,10 @@ class Services:
         await request.read()
         response = web.StreamResponse(headers={"Content-Type": "text/event-stream"})
         await response.prepare(request)
+        first = b"**What happened (%d).** " % self.counts["model"]  # no two answers are the same
         for event in self._events:
-            await response.write(event)  # each in an HTTP chunk and a write of its own
+            # Each goes in an HTTP chunk and a write of its own.
+            await response.write(event.replace(b"FIRST", first))
             await asyncio.sleep(self.pause)
         return response
 
@@ -95,6 +96,27 @@ class Services:
             if waiting is not None:
                 waiting.set_result((time.perf_counter(), body))
         return web.json_response({"id": f"a-{self.counts['teams']}"}, status=201)
+
+
+def _case(world: World) -> dict[str, bytes]:
+    """One incident's answers by the last part of their path; zeros stand for its number."""
+    case = world.by_number(3177)
+    assert case is not None
+    shown = world.show(case)
+    shown["properties"]["incidentNumber"] = "NUMBER"
+    answers: dict[str, object] = {
+        "": shown,
+        "found": {"value": [shown]},
+        "alerts": {"value": case.alerts},
+        "entities": {"entities": case.entities},
+        "comments": {"value": list(case.comments.values())},
+        "tasks": {"value": list(case.tasks.values())},
+    }
+    renamed = case.name[:-8] + "00000000"
+    return {
+        part: orjson.dumps(answer).replace(case.name.encode(), renamed.encode())
+        for part, answer in answers.items()
+    }
 
 
 def _stream() -> list[bytes]:
@@ -124,7 +146,7 @@ def _stream() -> list[bytes]:
     events = [
         {**head, "choices": [], "prompt_filter_results": prompt},
         chunk({"role": "assistant", "content": "", "refusal": None}, None, {}),
-        *[chunk({"content": piece}, None, checked) for piece in _PIECES],
+        *[chunk({"content": piece}, None, checked) for piece in ("FIRST", *_PIECES)],
         chunk({}, "stop", {}),
         {**head, "choices": [], "usage": usage},
     ]

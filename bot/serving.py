@@ -10,6 +10,7 @@ from collections.abc import Awaitable, Callable
 from datetime import timedelta
 
 from aiohttp import web
+from aiohttp.http_exceptions import HttpProcessingError
 
 from .errors import CasemateError, StoreError
 from .ports import Clock, Store
@@ -60,8 +61,17 @@ async def _sweep(store: Store, clock: Clock, keep: timedelta) -> None:
         await clock.sleep(SWEEP_SECONDS)
 
 
+def _untraced(record: logging.LogRecord) -> bool:
+    """Keep what a stranger's malformed request holds, and a stack trace for it, out of the log."""
+    error = record.exc_info[1] if record.exc_info else None
+    if isinstance(error, HttpProcessingError):
+        record.exc_info, record.levelno, record.levelname = None, logging.INFO, "INFO"
+    return True
+
+
 def run(settings: Settings, build: Callable[[], Awaitable[web.Application]]) -> int:
     """Serve on the settings' address until SIGTERM or SIGINT; 0 where all went well."""
+    logging.getLogger("aiohttp.server").addFilter(_untraced)
     factory = None
     with contextlib.suppress(ImportError):  # uvloop has no Windows build
         import uvloop

@@ -62,19 +62,22 @@ class Scene:
     size: tuple[int, int] = DESKTOP
 
 
+_ASK = Say("what happened in incident 3177?")
+_FOLLOW_UP = Say("and which accounts should I reset first?")
+
 SCENES = (
+    Scene("help", PERSONAL, (Say("help"),)),
+    Scene("incidents", PERSONAL, (Say("incidents"),)),
     Scene("incident", PERSONAL, (Say("incident 3177"),)),
-    Scene("question", PERSONAL, (Say("incident 3177"), Say("What happened here?"))),
-    Scene(
-        "added",
-        PERSONAL,
-        (Say("incident 3177"), Say("What should I check first?"), Press("Add as task")),
-    ),
-    Scene("query", PERSONAL, (Say("incident 3177"), Say("kql sign-ins of the user"))),
-    Scene("rows", PERSONAL, (Say("incident 3177"), Say("kql sign-ins of the user"), Press("Run"))),
-    Scene("channel", CHANNEL, (Say("incident 3177", mention=True),)),
-    Scene("group", GROUP, (Say("summary of #3177", mention=True),)),
-    Scene("narrow", PERSONAL, (Say("incident 3177"),), NARROW),
+    Scene("question", PERSONAL, (_ASK,)),
+    Scene("added", PERSONAL, (_ASK, _FOLLOW_UP, Press("Add as task"))),
+    Scene("tasks", PERSONAL, (Say("tasks 3177"), Press("Add task"))),
+    Scene("history", PERSONAL, (Say("history"),)),
+    Scene("warning", PERSONAL, (Say("incident 3179"),)),
+    Scene("playbook", PERSONAL, (Say("sandbox:down what happened in incident 3177?"),)),
+    Scene("channel", CHANNEL, (Say("what happened in incident 3177?", mention=True),)),
+    Scene("group", GROUP, (Say("summary 3177", mention=True),)),
+    Scene("narrow", PERSONAL, (_ASK,), NARROW),
 )
 
 

@@ -8,6 +8,8 @@ from datetime import UTC, datetime
 
 from ..domain.rendering import for_teams, plain, visible
 
+_LONG_WORD = re.compile(r"\S{28,}")
+
 
 def moment(at: datetime, now: datetime) -> str:
     """Say when something was: `24 Nov 09:02 UTC`, with the year when it is not this one."""
@@ -40,9 +42,16 @@ def counted(number: int, one: str, many: str = "") -> str:
     return f"{number} {one if number == 1 else many or one + 's'}"
 
 
+def _ends(found: re.Match[str]) -> str:
+    return f"{found[0][:14]}…{found[0][-8:]}"
+
+
 def listed(values: Sequence[str], limit: int, most: int = 6) -> str:
-    """Name the first of some untrusted values, `limit` characters each, and count the rest."""
-    names = ", ".join(plain(value, limit) for value in values[:most])
+    """Name the first of some untrusted values, `limit` characters each, and count the rest.
+
+    The middle of a long word, such as a hash, is left out: a fact does not wrap inside a word.
+    """
+    names = ", ".join(plain(_LONG_WORD.sub(_ends, value), limit) for value in values[:most])
     rest = len(values) - most
     return f"{names} and {rest} more" if rest > 0 else names
 

@@ -107,7 +107,7 @@ async def ask(
     except (ModelDown, ModelRefused, PromptFiltered) as error:
         if draft.text:
             return _unfinished(desk, briefing, draft, error)
-        return _from_playbook(desk, briefing, question, error)
+        return _from_playbook(desk, briefing, error)
     except (AnswerCut, AnswerFiltered) as error:
         return _unfinished(desk, briefing, draft, error)
     return _good(desk, briefing, shown or question, draft)
@@ -225,10 +225,11 @@ def _unfinished(desk: Desk, briefing: Briefing, draft: _Draft, error: ModelError
     return Asked(text, briefing, audited(desk, briefing, "question", outcome, draft.usage))
 
 
-def _from_playbook(desk: Desk, briefing: Briefing, question: str, error: ModelError) -> Asked:
+def _from_playbook(desk: Desk, briefing: Briefing, error: ModelError) -> Asked:
     """Answer from the playbook's texts, and say that no model wrote them."""
     text = playbook_answer(desk, briefing.case, error.sentence)
-    title = f"Playbook for: {question}"
+    # Not the question: titles of tasks are evidence, and a filtered question would come back in it.
+    title = "First steps from the playbook"
     return Asked(
         text=text,
         briefing=briefing,

@@ -21,7 +21,7 @@ from ..domain.incident import (
     MAX_TASK_TITLE_CHARS,
     MAX_TASKS,
 )
-from ..domain.proposal import Item, Proposal, Write, WriteKind, written
+from ..domain.proposal import Item, Proposal, Write, WriteKind, write_id, written
 from ..domain.rendering import cut_html, for_sentinel, unmarked
 from ..errors import ClickRefused, SentinelRefused
 from ..ports import AuditItem, Clicked
@@ -95,7 +95,7 @@ def _indexes(proposal: Proposal, kind: WriteKind, item: int | Literal["all"]) ->
 async def _write_all(
     desk: Desk, clicked: Clicked, proposal: Proposal, kind: WriteKind, indexes: Sequence[int]
 ) -> None:
-    there = await _already_there(desk, proposal, kind, len(indexes))
+    there = await _already_there(desk, proposal, kind, indexes)
     for index in indexes:
         write = await desk.store.begin_write(
             Write(proposal.id, kind, index, clicked.analyst.id, clicked.analyst.name, clicked.at)
@@ -105,7 +105,9 @@ async def _write_all(
         await desk.store.end_write(write, _audited(desk, proposal, write))
 
 
-async def _already_there(desk: Desk, proposal: Proposal, kind: WriteKind, more: int) -> set[str]:
+async def _already_there(
+    desk: Desk, proposal: Proposal, kind: WriteKind, indexes: Sequence[int]
+) -> set[str]:
     """What the incident holds, checked against Sentinel's limits. Raises SentinelRefused."""
     incident = proposal.incident.id
     if kind == "task":
@@ -114,6 +116,7 @@ async def _already_there(desk: Desk, proposal: Proposal, kind: WriteKind, more: 
     else:
         there = {comment.id.lower() for comment in await desk.incidents.comments(incident)}
         limit, what = MAX_COMMENTS, "comments"
+    more = sum(write_id(proposal.id, kind, index) not in there for index in indexes)
     if len(there) + more > limit:
         raise SentinelRefused(
             f"Incident {proposal.incident_number} has {len(there)} of at most {limit} {what}: "
@@ -126,12 +129,15 @@ async def _write(desk: Desk, proposal: Proposal, write: Write) -> None:
     origin = provenance(proposal, write)
     incident = proposal.incident.id
     if write.kind == "comment":
-        body = cut_html(_comment(proposal), MAX_COMMENT_CHARS - len(origin))
+        # In a thread: a long answer takes the Markdown parser longer than the event loop may wait.
+        html_text = await asyncio.to_thread(_comment, proposal)
+        body = cut_html(html_text, MAX_COMMENT_CHARS - len(origin))
         await desk.incidents.add_comment(incident, write.guid, body + origin)
         return
     item = proposal.items[write.index]
     title = unmarked(item.title, MAX_TASK_TITLE_CHARS)
-    body = cut_html(for_sentinel(item.text), MAX_TASK_DESCRIPTION_CHARS - len(origin))
+    html_text = await asyncio.to_thread(for_sentinel, item.text)
+    body = cut_html(html_text, MAX_TASK_DESCRIPTION_CHARS - len(origin))
     await desk.incidents.add_task(incident, write.guid, title, body + origin)
 
 

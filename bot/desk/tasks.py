@@ -94,11 +94,11 @@ def _items(data: JsonObject) -> tuple[Item, ...]:
     tasks = data.get("tasks")
     entries = cast(list[Any], tasks) if isinstance(tasks, list) else []
     fields = [cast(JsonObject, entry) for entry in entries if isinstance(entry, dict)]
-    items = shortened(
+    read = (
         Item(str(each.get("title") or "").strip(), str(each.get("description") or "").strip())
         for each in fields
-        if each.get("title")
     )
+    items = shortened(item for item in read if item.title)
     if not items:
         raise AnswerMalformed("The model proposed no tasks.")
     return items

@@ -57,7 +57,7 @@ def _defang_word(found: re.Match[str]) -> str:
         return word
     word = _WEB.sub(_broken_web, word)
     word = _OTHER_SCHEME.sub(_broken_scheme, word)
-    word = re.sub(r"(?<![:/])//(?=\w)", "/ /", word)
+    word = re.sub(r"(?<![:/\w])//(?=\w)", "/ /", word)
     return _HOST.sub(lambda url: _dotless(url[1]) + _dotless(url[2]), word)
 
 
@@ -123,8 +123,8 @@ def for_sentinel(markdown: str) -> str:
     Markdown is read, and the result is checked once more against the list of tags.
     """
     parser = MarkdownIt("commonmark", {"html": False}).enable("table")
-    # Entities would bring hidden characters and whole URLs back.
-    parser.disable(["entity", "autolink"])
+    # Entities would bring hidden characters and whole URLs back; links are broken anyway.
+    parser.disable(["entity", "autolink", "link", "image"])
     html = parser.render(_LINK.sub(r"\g<0> ", defang(visible(markdown))))
     html = re.sub(r"<(/?)h[125-6]>", r"<\1h4>", html)
     return nh3.clean(html, tags=_TAGS, attributes={}, link_rel=None).strip()

@@ -18,6 +18,8 @@ PART_CHARS = 8_000
 # What is shown while it is written must be a prefix of the first part of the whole.
 FIRST_PART_CHARS = PART_CHARS // 2
 MAX_CITATIONS = 10
+_FENCE_ROOM = 32
+_FENCE = re.compile(r"^ {0,3}(`{3,20}|~{3,20})(?!`)([^`\n]{0,40})$", re.MULTILINE)
 
 
 def addressed(activity: JsonObject, place: Place) -> JsonObject:
@@ -86,17 +88,28 @@ def _claim(citation: Citation) -> JsonObject:
 
 
 def split(text: str) -> list[str]:
-    """Cut a long text into parts, at paragraphs where it can; a code block stays one in each."""
+    """Cut a long text into parts, at paragraphs where it can; a code block goes on in the next."""
     parts: list[str] = []
     while len(text) > PART_CHARS:
-        window = text[: PART_CHARS - 8]
+        window = text[: PART_CHARS - _FENCE_ROOM]
         cut = max(window.rfind(mark, PART_CHARS // 2) for mark in ("\n\n", "\n"))
         if cut < 0:
             cut = window.rfind(" ", PART_CHARS // 2)
         if cut < 0:
             cut = len(window)
         part, text = text[:cut], text[cut:].lstrip("\n")
-        if len(re.findall(r"^```", part, re.MULTILINE)) % 2:
-            part, text = f"{part}\n```", f"```\n{text}"
+        if fence := _open_fence(part):
+            part, text = f"{part}\n{fence[1]}", f"{fence[0]}\n{text}"
         parts.append(part)
     return [*parts, text] if text else parts
+
+
+def _open_fence(text: str) -> re.Match[str] | None:
+    """The line that begins the code block in which a text ends."""
+    opened: re.Match[str] | None = None
+    for fence in _FENCE.finditer(text):
+        if opened is None:
+            opened = fence
+        elif fence[1].startswith(opened[1]) and not fence[2].strip():
+            opened = None
+    return opened

@@ -125,10 +125,11 @@ class Stream:
     async def _begin(self, text: str) -> None:
         body = {"type": "typing", "text": text[:1000], **streaminfo("informative", sequence=1)}
         try:
-            self._id = delivered_id(await self._post(body, retry=False))
+            answer = await self._post(body, retry=False)
+            self._wait_from_now(answer)
+            self._id = delivered_id(answer)
         except Undelivered as error:
             log.info("no stream: %s", error.sentence)
-        self._sent_at = self._clock.monotonic()
         if self._id:
             await self._note({"activity": self._id})
         else:
@@ -146,12 +147,18 @@ class Stream:
                 try:
                     await self._update(shown)
                 except Undelivered as error:
+                    self._sent_at = self._clock.monotonic()
                     log.info("an update was lost: %s", error.sentence)
 
     async def _keep_pace(self, seconds: float) -> None:
         wait = self._sent_at + seconds - self._clock.monotonic()
         if wait > 0:
             await self._clock.sleep(wait)
+
+    def _wait_from_now(self, answer: wire.Answer) -> None:
+        """The pace counts from an answer, and from later where that asks for more time."""
+        asked = (wire.retry_after(answer.headers) or PACE_SECONDS) if answer.status == 429 else 0.0
+        self._sent_at = self._clock.monotonic() + asked
 
     async def _update(self, shown: str) -> None:
         if self._mode == EDITING:
@@ -163,9 +170,8 @@ class Stream:
                 **streaminfo("streaming", stream=self._id, sequence=self._sequence + 1),
             }
             answer = await self._post(body, retry=False)
-        self._sent_at = self._clock.monotonic()
+        self._wait_from_now(answer)
         if answer.status == 429:
-            self._sent_at += wire.retry_after(answer.headers) or PACE_SECONDS
             self._changed.set()
         elif answer.status == 403:
             self._refused(answer)
@@ -173,6 +179,7 @@ class Stream:
             # 202 may carry ContentStreamSequenceOrderPreConditionFailed: Teams has a later one.
             self._sequence += 1
             self._shown = shown
+            self._id = self._id or delivered_id(answer)
 
     def _refused(self, answer: wire.Answer) -> None:
         """Tell the 403s apart by their words; Teams gives them all one code (facts 4.2)."""
@@ -193,7 +200,7 @@ class Stream:
     async def _finish_first(self, message: JsonObject) -> None:
         """Close the stream with the first part; where it cannot be closed, edit or send anew."""
         if self._mode == STREAMING and self._id and self._sequence:
-            if message["text"].startswith(self._shown):
+            if message["text"] and message["text"].startswith(self._shown):
                 final = {**message, "entities": [*message.get("entities", [])]}
                 final["entities"].insert(0, streaminfo("final", stream=self._id)["entities"][0])
                 answer = await self._post(final)
@@ -202,12 +209,15 @@ class Stream:
                 if "cancel" in answer.error[1].lower():
                     self.stopped = True
                     return
+                self._sent_at = self._clock.monotonic()
+                await self._keep_pace(PACE_SECONDS)
             self._mode = SILENT
         if self._id:
             answer = await self._put(message)
             if _taken(answer):
                 return
             log.info("an edit was refused (status %d); sending anew", answer.status)
+            self._sent_at = self._clock.monotonic()
             await self._keep_pace(PACE_SECONDS)
         self._id = delivered_id(await self._post(message)) or self._id
 

@@ -24,7 +24,7 @@ MAX_ATTEMPTS = 5
 PUT_OFF_SECONDS = 3.0
 AT_ONCE = 64
 MOST_WAITING = 2_000
-GRACE_SECONDS = 8.0
+GRACE_SECONDS = 7.0
 CANCEL_SECONDS = 1.5
 
 
@@ -53,6 +53,7 @@ class Turns:
         self._waiting = 0
         self._active: dict[str, asyncio.Task[None]] = {}
         self._again: set[str] = set()
+        self._worked: set[str] = set()
         self._put_off: dict[str, float] = {}
         self._timer: asyncio.Task[None] | None = None
         self._stopping = False
@@ -87,6 +88,8 @@ class Turns:
         if self._timer is not None:
             self._timer.cancel()
         if tasks := list(self._active.values()):
+            with contextlib.suppress(StoreError):  # nobody is to take over within the grace
+                await self._store.renew(self._owner, self._clock.now(), LEASE)
             _, late = await asyncio.wait(tasks, timeout=grace)
             for task in late:
                 task.cancel()
@@ -98,9 +101,9 @@ class Turns:
     def _wake(self, conversation: str) -> None:
         if conversation in self._active:
             self._again.add(conversation)
-        elif self._put_off.get(conversation, 0.0) <= self._clock.monotonic():
-            self._put_off.pop(conversation, None)
-            self._active[conversation] = asyncio.create_task(self._drain(conversation))
+            return
+        task = asyncio.create_task(self._drain(conversation))
+        self._active[conversation] = task
 
     async def _drain(self, conversation: str) -> None:
         try:
@@ -111,19 +114,60 @@ class Turns:
                         conversation, self._owner, self._clock.now(), LEASE
                     )
                     if claim is not None:
-                        await self._do(claim)
+                        if not await self._do(claim):
+                            break
                     elif conversation not in self._again:
                         break
-        except CasemateError as error:
-            log.warning("a turn was put off: %s", error.sentence)
-        except Exception:
-            log.exception("a turn was put off")
+        except StoreError as error:
+            # What was accepted stays in the store, and the timer finds it there.
+            log.warning("the store does not answer: %s", error.sentence)
         finally:
             self._active.pop(conversation, None)
             if conversation in self._again and not self._stopping:
                 self._again.discard(conversation)
                 self._wake(conversation)
 
-    async def _do(self, claim: Claim) -> None:
-        """Work on one claim, or give it up after too many attempts."""
-        ...
+    async def _do(self, claim: Claim) -> bool:
+        """Work on one claim; False puts it, and with it its conversation, off for a while."""
+        self._put_off.pop(claim.key, None)
+        try:
+            if claim.attempts > MAX_ATTEMPTS:
+                log.error("gave up on an activity after %d attempts: %s", MAX_ATTEMPTS, claim.key)
+            elif claim.key in self._worked or await self._work(claim):
+                self._worked.add(claim.key)  # kept where `finish` fails: no answer is sent twice
+            else:
+                return self._later(claim)
+            await self._store.finish(claim.key, self._owner, self._clock.now())
+        except CasemateError as error:
+            log.warning("a turn was put off: %s", error.sentence)
+            return self._later(claim)
+        except Exception:
+            log.exception("a turn was put off")
+            return self._later(claim)
+        self._worked.discard(claim.key)
+        self._waiting = max(0, self._waiting - 1)
+        return True
+
+    def _later(self, claim: Claim) -> bool:
+        """Keep the lease, so that nobody else hurries, until the timer hands the claim back."""
+        wait = PUT_OFF_SECONDS * 2 ** (claim.attempts - 1)
+        self._put_off[claim.key] = self._clock.monotonic() + wait
+        return False
+
+    async def _look_after(self) -> None:
+        """Renew the leases held here, and take up what nobody holds."""
+        while True:
+            try:
+                now = self._clock.now()
+                for key, due in list(self._put_off.items()):
+                    if due <= self._clock.monotonic():
+                        await self._store.release(self._owner, key)
+                        self._put_off.pop(key, None)
+                if self._active or self._put_off:
+                    await self._store.renew(self._owner, now, LEASE)
+                for conversation in await self._store.waiting(now):
+                    self._wake(conversation)
+                self._waiting = await self._store.backlog()
+            except StoreError as error:
+                log.warning("the store does not answer: %s", error.sentence)
+            await self._clock.sleep(LOOK_SECONDS)

@@ -26,7 +26,7 @@ HIDDEN = re.compile(
 )
 # What GitHub's Markdown makes a link of without any brackets (GFM spec, 6.9), and other clients
 # with any letter in front.
-AUTOLINK = re.compile(r"(?:https?|ftps?|file)://|\bwww\.|(?<![:/])//(?=\w)", re.IGNORECASE)
+AUTOLINK = re.compile(r"(?:https?|ftps?|file)://|\bwww\.|(?<![:/\w])//(?=\w)", re.IGNORECASE)
 
 LIVE = [
     "[a](https://evil.example)",
@@ -84,12 +84,10 @@ HARMLESS = [
 ]
 
 # Texts made of what is dangerous: much more telling than random letters.
-PIECES = st.sampled_from(
-    [*"[]()!<>:/\\&#;${}|`*_~ \n\t\r.-+=?@0aZ漢", "http", "https://", "www.", "evil.example"]
-    + ["\u200b", "\u202e", "\ufe0f", "\u2028", "\x00", "&#", "&lt;", "{{", "```", "mailto:", "img "]
-)
-wild = st.lists(PIECES, max_size=40).map("".join) | st.text(max_size=60)
-several = settings(max_examples=300, deadline=None)
+PIECES = [*"[]()!<>:/\\&#;${}|`*_~ \n\t\r.-+=?@0aZ漢\x00", "\u200b", "\u202e", "\ufe0f", "\u2028"]
+PIECES += ["http", "https://", "www.", "evil.example", "mailto:", "img ", "&#", "&lt;", "```"]
+wild = st.lists(st.sampled_from(PIECES), max_size=40).map("".join) | st.text(max_size=60)
+several = settings(max_examples=150, deadline=None)
 
 
 def parsed(markdown: str) -> list[str]:
@@ -265,12 +263,11 @@ class Reader(HTMLParser):
         return "".join(self.words)
 
 
-def assert_safe_html(written: str) -> str:
-    text = Reader(written).text
+def assert_safe_html(written: str) -> None:
+    text = "\n".join(Reader(written).words)
     assert not AUTOLINK.search(text) and not HIDDEN.search(text), written
     # The portal reads comments as Markdown, too.
     assert not re.search(r"\]\(|!\[|\]\[|\]:", text), written
-    return text
 
 
 @pytest.mark.parametrize("text", [*LIVE, *HARMLESS, *MARKUP])
@@ -304,7 +301,7 @@ def test_what_is_written_to_sentinel(markdown: str, written: str) -> None:
     assert for_sentinel(markdown) == written
 
 
-LONG = "**one** two & three < four\n\n> - `five`\n>   1. six &copy; seven\n\n| a | b |\n|--|--|\n| 1 | 2 |\n\n"
+LONG = "**one** two & three < four\n\n> - `five`\n>   1. six &copy; seven\n\n| a |\n|--|\n| 1 |\n\n"
 
 
 @pytest.mark.parametrize("limit", range(12, len(for_sentinel(LONG)) + 2))

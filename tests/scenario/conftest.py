@@ -169,11 +169,15 @@ async def soc(clock: FakeClock, tmp_path: Path) -> AsyncIterator[Soc]:
 
 
 class running:
-    """Start everything; the bot alone can be stopped and started again."""
+    """Start everything; the bot alone can be stopped and started again.
 
-    def __init__(self, clock: FakeClock, folder: Path) -> None:
+    `settings` stand in for the sandbox's own, as AZURE_OPENAI_BASE_URL for another model.
+    """
+
+    def __init__(self, clock: FakeClock, folder: Path, **settings: str) -> None:
         self._clock = clock
         self._folder = folder
+        self._settings = settings
         self._servers: list[TestServer] = []
 
     async def __aenter__(self) -> Soc:
@@ -195,6 +199,7 @@ class running:
                 "SENTINEL_WORKSPACE": WORKSPACE,
                 "SENTINEL_WORKSPACE_ID": WORKSPACE_ID,
                 "STORE_URL": f"sqlite:///{self._folder / 'casemate.db'}",
+                **self._settings,
             }
         )
         await self.start()

@@ -21,7 +21,7 @@ from aiohttp.test_utils import TestServer
 
 from bot.clock import SystemClock
 from sandbox.run import add_services
-from sandbox.world import RESOURCE_GROUP, SUBSCRIPTION, WORKSPACE, WORKSPACE_ID, load
+from sandbox.world import RESOURCE_GROUP, SUBSCRIPTION, WORKSPACE, WORKSPACE_ID, Fault, load
 from tests.scenario.conftest import Chat, Soc
 from tests.teams_double import Sent, Teams
 
@@ -136,13 +136,40 @@ async def test_sigterm_hands_back_what_is_not_finished(tmp_path: Path) -> None:
     async with two_replicas(tmp_path) as (soc, first, second):
         await first.start()
         chat = soc.chat()
-        await chat.say("sandbox:silent what happened in incident 3177?")
+        held = asyncio.Event()
+        soc.world.faults.append(Fault("POST", "/alerts", hold=held))
+        await chat.say("what happened in incident 3177?")
         await eventually(lambda: len(soc.teams.sent) == 1)
         started = asyncio.get_running_loop().time()
         assert await first.end(signal.SIGTERM) == 0
         assert asyncio.get_running_loop().time() - started < 12
 
+        held.set()
         await second.start()
-        await eventually(lambda: chat.messages, 60)
-        assert "From the playbook" in chat.messages[0].text
+        assert await eventually(lambda: chat.messages) < 5, "at once: nobody holds it"
+        assert "Incident 3177" in str(chat.messages[0].card)
         assert len(chat.messages) == 1
+        assert soc.teams.violations == []
+
+
+@pytest.mark.timeout(120)
+async def test_two_replicas_answer_a_conversation_in_order(tmp_path: Path) -> None:
+    async with two_replicas(tmp_path) as (soc, first, second):
+        await first.start()
+        await second.start()
+        chat = soc.chat("groupChat")
+        words = ["incident 3177", "help", "incidents", "history", "incident 3178", "help"] * 2
+        for number, word in enumerate(words):
+            soc.bot_url = (first, second)[number % 2].url
+            activity = chat.activity(text=word)
+            await asyncio.gather(chat.post(activity), chat.post(activity))
+        await eventually(lambda: len(chat.messages) == len(words), 40)
+        openings = {
+            "help": "I answer",
+            "incidents": "Here are",
+            "history": "You have not asked",
+            "incident 3177": "Incident 3177",
+            "incident 3178": "Incident 3178",
+        }
+        for word, message in zip(words, chat.messages, strict=True):
+            assert message.text.startswith(openings[word])

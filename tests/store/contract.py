@@ -220,6 +220,17 @@ class StoreContract:
         assert taken and (taken.attempts, taken.progress) == (2, {"sent": ["1"]})
         assert not await store.finish("b", "me", NOW)
 
+    async def test_one_claim_can_be_released_alone_and_by_its_owner_only(
+        self, store: Store
+    ) -> None:
+        for key in ("a", "b"):
+            await store.accept(claim(key, key))
+            await store.take(key, "me", NOW, LEASE)
+        await store.release("another", "a")
+        assert await store.waiting(NOW) == ()
+        await store.release("me", "a")
+        assert await store.waiting(NOW) == ("a",)
+
     async def test_waiting_names_conversations_whose_oldest_claim_nobody_holds(
         self, store: Store
     ) -> None:

@@ -69,6 +69,7 @@ class IdentityProvider:
         self.body: bytes | None = None
         self.open = asyncio.Event()
         self.open.set()
+        self.asked = asyncio.Event()
         self.fetched: Counter[str] = Counter()
         self.token_requests: list[dict[str, str]] = []
         self.app = web.Application()
@@ -111,6 +112,7 @@ class IdentityProvider:
 
     async def _metadata(self, request: web.Request) -> web.Response:
         self.fetched["metadata"] += 1
+        self.asked.set()
         await self.open.wait()
         if self.body is not None:
             return web.Response(body=self.body, content_type="application/json")

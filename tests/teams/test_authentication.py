@@ -6,6 +6,8 @@ The rows are those of the platform facts, 6.2: what the SDK accepted or answered
 from __future__ import annotations
 
 import asyncio
+import hashlib
+import hmac
 import sqlite3
 import time
 from collections.abc import Awaitable, Callable
@@ -14,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import jwt
+import orjson
 import pytest
 from aiohttp import ClientSession
 
@@ -120,9 +123,6 @@ def _other_claims(issuer: IdentityProvider, url: str) -> str:
 
 def _hs256_with_the_public_key(issuer: IdentityProvider, url: str) -> str:
     # By hand: PyJWT will not sign with a PEM as the secret.
-    import hashlib
-    import hmac
-
     unsigned = encode_unsigned(
         {"alg": "HS256", "typ": "JWT", "kid": "first"}, issuer.claims(url)
     ).rpartition(".")[0]
@@ -131,7 +131,7 @@ def _hs256_with_the_public_key(issuer: IdentityProvider, url: str) -> str:
 
 
 def _reflected(issuer: IdentityProvider, url: str) -> str:
-    """The bot's own token for the connector, sent back to it: AAD's issuer and the bot as caller."""
+    """The bot's own token for the connector, sent back to it."""
     return issuer.token(
         url,
         iss="https://sts.windows.net/d6d49420-f39b-4df7-a1dc-d59a935871db/",
@@ -141,7 +141,6 @@ def _reflected(issuer: IdentityProvider, url: str) -> str:
     )
 
 
-NOW = int(time.time())
 TOKENS: dict[str, Callable[[IdentityProvider, str], str]] = {
     "expired": lambda p, url: p.token(url, exp=int(time.time()) - 400),
     "not yet valid": lambda p, url: p.token(url, nbf=int(time.time()) + 400),
@@ -204,8 +203,6 @@ TOKENS: dict[str, Callable[[IdentityProvider, str], str]] = {
 
 def encode_signed(issuer: IdentityProvider, url: str, **changes: Any) -> str:
     """Sign claims that `jwt.encode` itself would refuse."""
-    import orjson
-
     claims = orjson.dumps({**issuer.claims(url), **changes})
     return jwt.api_jws.encode(claims, private_key("first"), "RS256", headers={"kid": "first"})
 
@@ -383,6 +380,7 @@ async def test_a_slow_issuer_does_not_stall_the_others(
     assert (await bot.post(bot.activity(), good))[0] == 202
     await clock.advance(13 * 3600)  # the keys are old now, too
     issuer.open.clear()
+    issuer.asked.clear()
     strangers = [
         asyncio.create_task(
             bot.post(
@@ -391,8 +389,7 @@ async def test_a_slow_issuer_does_not_stall_the_others(
         )
         for number in range(5)
     ]
-    while issuer.fetched["metadata"] < 2:
-        await asyncio.sleep(0)
+    await issuer.asked.wait()
     assert (await bot.post(bot.activity(), good))[0] == 202
     assert not any(each.done() for each in strangers)
 
@@ -521,8 +518,8 @@ REFUSED = [
     "https://smba.trafficmanager.net/?x=",
     "https://smba.trafficmanager.net/#x",
     "https://smba.trafficmanager.net /",
-    "https://ѕmba.trafficmanager.net/",
-    "https://smba。trafficmanager。net.evil.example/",
+    "https://\u0455mba.trafficmanager.net/",
+    "https://smba\u3002trafficmanager\u3002net.evil.example/",
     "https://[::1",
     "https://[smba.trafficmanager.net]/",
     "https://169.254.169.254/",

@@ -480,6 +480,7 @@ async def test_when_full_teams_is_asked_to_come_back(
         return Answered(Reply("done"))
 
     edge.respond = respond
+    await edge.settled(1)  # the timer has counted what there was
     assert [(await edge.post(edge.activity()))[0] for _ in range(2)] == [202, 202]
     status, body, headers = await edge.post(edge.activity())
     assert (status, headers["Retry-After"]) == (503, "5")
@@ -575,7 +576,7 @@ ACTIVITY = st.fixed_dictionaries(
 async def soc(
     clock: FakeClock, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> AsyncIterator[Soc]:
-    """The whole application; when it ends all it took is answered, and nothing went wrong inside."""
+    """The whole application; in the end all it took is answered, and nothing went wrong inside."""
     caplog.set_level(logging.ERROR)
     async with running(clock, tmp_path) as soc:
         yield soc

@@ -1,0 +1,301 @@
+"""What the environment may say, and what is said when it says something else."""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from bot.domain import endpoint
+from bot.domain.incident import Workspace
+from bot.errors import SettingsError
+from bot.settings import Settings, from_process, overlaid
+
+APP, TENANT, OTHER, SUBSCRIPTION, WORKSPACE = (
+    f"{digit * 8}-{digit * 4}-4{digit * 3}-8{digit * 3}-{digit * 12}" for digit in "12345"
+)
+LOCAL = {
+    "AZURE_OPENAI_BASE_URL": "http://127.0.0.1:8080/openai/v1/",
+    "SENTINEL_SUBSCRIPTION_ID": SUBSCRIPTION,
+    "SENTINEL_RESOURCE_GROUP": "soc",
+    "SENTINEL_WORKSPACE": "sentinel",
+    "SENTINEL_WORKSPACE_ID": WORKSPACE,
+}
+PUBLIC = {
+    **LOCAL,
+    "AZURE_OPENAI_BASE_URL": "https://name.openai.azure.com/openai/v1/",
+    "BOT_APP_ID": APP,
+    "BOT_TENANT_ID": TENANT,
+    "BOT_APP_PASSWORD": "s3cret-of-the-bot",
+    "AZURE_OPENAI_API_KEY": "s3cret-of-the-model",
+}
+ENTRY = {
+    "name": "soc-emea",
+    "subscription_id": SUBSCRIPTION,
+    "resource_group": "soc",
+    "workspace": "sentinel",
+    "workspace_id": WORKSPACE,
+}
+
+
+def problems(environment: Mapping[str, str]) -> tuple[str, ...]:
+    with pytest.raises(SettingsError) as caught:
+        Settings.from_env(environment)
+    return caught.value.problems
+
+
+def listed(*entries: object) -> dict[str, str]:
+    return {**PUBLIC, "SENTINEL_WORKSPACES": json.dumps(entries)}
+
+
+# --- what is meant -------------------------------------------------------------------------------
+
+
+def test_local_mode_needs_little_and_the_rest_has_defaults() -> None:
+    chosen = Settings.from_env(LOCAL)
+    assert chosen.local_mode and chosen.loopback_services
+    assert (chosen.host, chosen.port) == ("127.0.0.1", 3978)
+    assert chosen.model == "gpt-5.4-mini"
+    assert chosen.arm_endpoint == "https://management.azure.com"
+    assert chosen.entra_authority == "https://login.microsoftonline.com"
+    assert chosen.bot_openid_metadata.startswith("https://login.botframework.com/")
+    assert chosen.store_path == "casemate.db"
+    assert chosen.history_days == 30
+    assert chosen.prompts_dir is None
+    assert chosen.allowed_tenants == frozenset()
+    assert chosen.workspace == Workspace("sentinel", SUBSCRIPTION, "soc", "sentinel", WORKSPACE)
+
+
+def test_with_an_identity_the_bot_serves_everybody_and_lets_in_its_own_tenant() -> None:
+    chosen = Settings.from_env(PUBLIC)
+    assert not chosen.local_mode and not chosen.loopback_services
+    assert chosen.host == "0.0.0.0"
+    assert chosen.bot_app_type == "SingleTenant"
+    assert chosen.allowed_tenants == {TENANT}
+
+
+@pytest.mark.parametrize(
+    ("setting", "value", "name", "meant"),
+    [
+        ("PORT", "0", "port", 0),
+        ("PORT", " 8080 ", "port", 8080),
+        ("HOST", "localhost", "host", "localhost"),
+        ("HOST", "[::1]", "host", "::1"),
+        ("STORE_URL", "sqlite:////var/lib/casemate.db", "store_path", "/var/lib/casemate.db"),
+        ("STORE_URL", "sqlite:///:memory:", "store_path", ":memory:"),
+        ("HISTORY_DAYS", "7", "history_days", 7),
+        ("ALLOWED_TENANT_IDS", f"{OTHER.upper()}, {TENANT},", "allowed_tenants", {OTHER, TENANT}),
+        ("BOT_APP_TYPE", "userassignedmsi", "bot_app_type", "UserAssignedMSI"),
+        ("BOT_TENANT_ID", TENANT.upper(), "bot_tenant_id", TENANT),
+        (
+            "AZURE_OPENAI_BASE_URL",
+            "https://x.example/v1",
+            "model_base_url",
+            "https://x.example/v1/",
+        ),
+        ("AZURE_OPENAI_BASE_URL", "https://x.example//", "model_base_url", "https://x.example/"),
+        ("ARM_ENDPOINT", "http://127.0.0.1:1/", "arm_endpoint", "http://127.0.0.1:1"),
+        ("PROMPTS_DIR", "prompts", "prompts_dir", Path("prompts")),
+        ("ENRICH", "POST", "local_mode", True),
+        ("POLL_SECONDS", "0", "local_mode", True),
+        ("WRITE_AS", "bot", "local_mode", True),
+        ("SENTINEL_WORKSPACES", json.dumps([ENTRY]), "workspace", Workspace(**ENTRY)),
+        (
+            "SENTINEL_WORKSPACES",
+            json.dumps([{**ENTRY, "name": ""}]),
+            "workspace",
+            Workspace(**{**ENTRY, "name": "sentinel"}),
+        ),
+    ],
+)
+def test_what_a_value_means(setting: str, value: str, name: str, meant: object) -> None:
+    assert getattr(Settings.from_env({**LOCAL, setting: value}), name) == meant
+
+
+def test_a_managed_identity_needs_no_secret() -> None:
+    managed = {**PUBLIC, "BOT_APP_TYPE": "UserAssignedMSI", "BOT_APP_PASSWORD": ""}
+    assert Settings.from_env(managed).bot_app_password == ""
+
+
+def test_an_issuer_on_loopback_lets_loopback_services_in() -> None:
+    issuer = "http://127.0.0.1:9/v1/openid"
+    assert Settings.from_env({**PUBLIC, "BOT_OPENID_METADATA": issuer}).loopback_services
+
+
+def test_values_go_before_the_process_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in {**LOCAL, "PORT": "4000"}.items():
+        monkeypatch.setenv(name, value)
+    assert from_process().port == 4000
+    assert overlaid({"PORT": "5000"}).port == 5000
+
+
+# --- what is wrong -------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("setting", "value", "said"),
+    [
+        ("HOST", "0.0.0.0", "must be loopback while BOT_APP_ID is unset"),
+        ("HOST", "192.0.2.1", "must be loopback"),
+        ("HOST", "casemate.example", "must be loopback"),
+        ("PORT", "65536", "must be a whole number from 0 to 65535"),
+        ("PORT", "-1", "must be a whole number"),
+        ("PORT", "x", "must be a whole number"),
+        ("PORT", "٣", "must be a whole number"),
+        ("PORT", "9" * 5_000, "must be a whole number"),
+        ("HISTORY_DAYS", "0", "must be a whole number from 1 to 3650"),
+        ("POLL_SECONDS", "86401", "must be a whole number from 0 to 86400"),
+        ("POLL_SECONDS", "1.5", "must be a whole number"),
+        ("ENRICH", "always", "must be one of: suggest, off, post"),
+        ("LOG_ANALYTICS_ENDPOINT", "api.loganalytics.azure.com", "is not an http(s) URL"),
+        ("BOT_APP_ID", "casemate", "is not a GUID"),
+        ("BOT_APP_ID", f"{{{APP}}}", "is not a GUID"),
+        ("BOT_APP_TYPE", "MultiTenant", "must be one of: SingleTenant, UserAssignedMSI"),
+        ("BOT_TENANT_ID", "contoso.com", "is not a GUID"),
+        ("ALLOWED_TENANT_IDS", f"{OTHER},contoso.com", "holds 'contoso.com', which is not a GUID"),
+        ("AZURE_OPENAI_BASE_URL", "", "is missing"),
+        ("AZURE_OPENAI_BASE_URL", "http://model.example/v1", "must be https"),
+        ("AZURE_OPENAI_BASE_URL", "https://x.example/?api-version=1", "without ? or #"),
+        ("AZURE_OPENAI_BASE_URL", "https://[", "is not a URL"),
+        ("ARM_ENDPOINT", "https://me:pw@arm.example", "must not carry a user name or password"),
+        ("ENTRA_AUTHORITY", "ftp://login.example", "is not an http(s) URL"),
+        ("BOT_OPENID_METADATA", "https://x y.example", "must not hold spaces"),
+        ("SENTINEL_SUBSCRIPTION_ID", "", "is missing"),
+        ("SENTINEL_SUBSCRIPTION_ID", "prod", "is not a GUID"),
+        ("SENTINEL_RESOURCE_GROUP", "", "is missing"),
+        ("SENTINEL_WORKSPACE", "a/b", "is not a name that Azure gives"),
+        ("SENTINEL_WORKSPACE", "", "is missing"),
+        ("SENTINEL_WORKSPACE_ID", "sentinel", "is not a GUID"),
+        ("STORE_URL", "postgres://x", "must look like sqlite:///casemate.db"),
+        ("STORE_URL", "sqlite:///", "must look like sqlite:///casemate.db"),
+        ("STORE_URL", "https://a.documents.azure.com/", "this version has SQLite only"),
+        ("STORE_URL", "https://[", "this version has SQLite only"),
+        ("PROMPTS_DIR", "no/such/folder", "is not a folder"),
+        ("PROMPTS_DIR", "app.py", "is not a folder"),
+        ("PROMPTS_DIR", "x" * 5_000, "is not a folder"),
+        ("PROMPTS_DIR", "a\0b", "is not a folder"),
+        ("SOC_TEAM_ID", "19:team", "is not available in this version"),
+        ("WRITE_AS", "analyst", "is not available in this version"),
+        ("WRITE_AS", "root", "must be one of: bot, analyst"),
+        ("SENTINEL_WORKSPACES", "{}", "is not a JSON list of workspaces"),
+        ("SENTINEL_WORKSPACES", "[]", "is not a JSON list of workspaces"),
+        ("SENTINEL_WORKSPACES", "[" * 100_000, "is not a JSON list of workspaces"),
+        ("SENTINEL_WORKSPACES", "[5]", "must hold objects"),
+        ("SENTINEL_WORKSPACES", json.dumps([ENTRY, ENTRY]), "this version serves one workspace"),
+        (
+            "SENTINEL_WORKSPACES",
+            json.dumps([{**ENTRY, "workspace": None}]),
+            "workspace is missing",
+        ),
+        (
+            "SENTINEL_WORKSPACES",
+            json.dumps([{**ENTRY, "workspace_id": "5"}]),
+            "workspace_id is not a GUID",
+        ),
+    ],
+)
+def test_a_wrong_value_is_named_with_what_to_do(setting: str, value: str, said: str) -> None:
+    told = problems({**LOCAL, setting: value})
+    about = [line for line in told if line.startswith(setting)]
+    assert len(about) == 1 and said in about[0]
+    if setting != "BOT_APP_ID":  # with one, other settings are needed as well
+        assert len(told) == 1
+
+
+def test_all_that_is_wrong_is_said_in_one_message() -> None:
+    told = problems({"BOT_APP_ID": APP, "PORT": "x", "ENRICH": "?", "HISTORY_DAYS": "-"})
+    assert [line.split()[0] for line in told] == [
+        "BOT_TENANT_ID",
+        "BOT_APP_PASSWORD",
+        "PORT",
+        "AZURE_OPENAI_BASE_URL",
+        "SENTINEL_SUBSCRIPTION_ID",
+        "SENTINEL_RESOURCE_GROUP",
+        "SENTINEL_WORKSPACE",
+        "SENTINEL_WORKSPACE_ID",
+        "HISTORY_DAYS",
+        "ENRICH",
+    ]
+    sentence = SettingsError(told).sentence
+    assert sentence.startswith("Casemate cannot start") and all(line in sentence for line in told)
+
+
+@pytest.mark.parametrize(
+    ("url", "wrong"),
+    [
+        ("https://management.azure.com", ""),
+        ("http://localhost:8080/x", ""),
+        ("http://[::1]:8080", ""),
+        ("http://127.8.9.10", ""),
+        ("http://127.0.0.1.evil.example", "must be https"),
+        ("http://localhost.evil.example", "must be https"),
+        ("http://0.0.0.0", "must be https"),
+        ("https://x:99999", "is not a URL"),
+        ("https://", "is not an http(s) URL"),
+        ("", "is not an http(s) URL"),
+        ("https://x\n.example", "must not hold spaces or control characters"),
+    ],
+)
+def test_plain_http_is_for_loopback_only(url: str, wrong: str) -> None:
+    said = endpoint.problem(url) or ""
+    assert wrong in said and bool(wrong) is bool(said)
+
+
+# --- secrets -------------------------------------------------------------------------------------
+
+
+def test_no_secret_is_in_what_is_printed() -> None:
+    shown = f"{Settings.from_env(PUBLIC)!r} {Settings.from_env(PUBLIC)}"
+    assert "s3cret" not in shown and TENANT in shown
+
+
+@pytest.mark.parametrize("setting", [*PUBLIC, "STORE_URL", "ARM_ENDPOINT", "HOST", "PROMPTS_DIR"])
+def test_no_secret_is_in_an_error(setting: str) -> None:
+    """A key pasted into the wrong place is not repeated in the log."""
+    wrong = {**PUBLIC, "BOT_TENANT_ID": "x", setting: "https://me:s3cret@x.example/"}
+    assert "s3cret" not in str(problems(wrong))
+
+
+# --- anything ------------------------------------------------------------------------------------
+
+NAMES = [
+    "HOST PORT BOT_APP_ID BOT_APP_TYPE BOT_TENANT_ID BOT_APP_PASSWORD BOT_OPENID_METADATA",
+    "ENTRA_AUTHORITY ALLOWED_TENANT_IDS SOC_TEAM_ID AZURE_OPENAI_BASE_URL AZURE_OPENAI_MODEL",
+    "AZURE_OPENAI_API_KEY ARM_ENDPOINT LOG_ANALYTICS_ENDPOINT STORE_URL POLL_SECONDS ENRICH",
+    "WRITE_AS HISTORY_DAYS SENTINEL_WORKSPACES PROMPTS_DIR",
+]
+ODD = [
+    "https://[",
+    "http://[::1",
+    "//",
+    "https://x:y",
+    "[[",
+    "{}",
+    '[{"name": 1}]',
+    "1e5",
+    "\0",
+    "²",
+]
+anything = st.dictionaries(
+    st.sampled_from([*LOCAL, *" ".join(NAMES).split()]),
+    st.text(max_size=50) | st.sampled_from(ODD) | st.from_type(int).map(str),
+    max_size=6,
+)
+
+
+@settings(max_examples=300, deadline=None)
+@given(anything, st.sampled_from([{}, LOCAL, PUBLIC]))
+def test_any_environment_gives_settings_or_says_what_is_wrong(
+    odd: dict[str, str], base: dict[str, str]
+) -> None:
+    try:
+        chosen = Settings.from_env({**base, **odd})
+    except SettingsError as error:
+        assert error.problems
+        assert all(
+            line.split()[0].rstrip(":") in {*base, *odd, *LOCAL, *PUBLIC} for line in error.problems
+        )
+    else:
+        assert chosen.workspace.workspace and chosen.model_base_url.endswith("/")
