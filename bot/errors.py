@@ -43,6 +43,11 @@ UNEXPECTED = (
 )
 
 
+UNEXPECTED_CLICK = (
+    "Something went wrong on my side and it has been logged. Click again: nothing is added twice."
+)
+
+
 class CasemateError(Exception):
     """Carries the sentence that the person concerned may read."""
 

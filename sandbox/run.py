@@ -45,11 +45,11 @@ def settings(port: int) -> Settings:
     )
 
 
-def add_services(app: web.Application, world: World, *, pace: float = 0.03) -> None:
+def add_services(app: web.Application, world: World, *, pace: float = 0.12) -> None:
     """Add the workspace, its pages and the model to an application. Reads files: not on a loop."""
     app.add_routes(sentinel.routes(world))
     app.add_routes(portal.routes(world))
-    app.add_routes(openai.routes(pace=pace, slow_pace=13 * pace))
+    app.add_routes(openai.routes(pace=pace, slow_pace=4 * pace))
 
 
 def run(port: int, application: Callable[[Settings], Awaitable[web.Application]]) -> int:

@@ -64,7 +64,7 @@ class AzureChatModel:
         clock: Clock,
         *,
         reasoning_effort: str | None = None,
-        silence: float = 30.0,
+        silence: float = 25.0,
     ) -> None:
         self._base_url = base_url
         self._model = model

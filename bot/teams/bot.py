@@ -17,7 +17,7 @@ from botbuilder.core import ActivityHandler, InvokeResponse, TurnContext
 from botbuilder.schema import ChannelAccount
 
 from ..domain.people import Place
-from ..errors import UNEXPECTED, CasemateError, Stopped, Undelivered
+from ..errors import UNEXPECTED, UNEXPECTED_CLICK, CasemateError, Stopped, Undelivered
 from ..ports import (
     Answered,
     AuditItem,
@@ -36,7 +36,7 @@ from ..ports import (
 )
 from .activity import analyst_of, place_of, text_of
 from .adapter import INVOKE_RESPONSE, TeamsAdapter, sdk_activity
-from .connector import Connector
+from .connector import Connector, delivered_id
 from .messages import activities, addressed
 from .stream import Stream
 
@@ -203,8 +203,10 @@ class Bot(ActivityHandler):
                 clicking = await self._click(clicked)
                 if clicking.answered is not None:
                     for message in activities(clicking.answered.reply):
-                        await self._connector.post(
-                            place.service_url, place.conversation, addressed(message, place)
+                        delivered_id(
+                            await self._connector.post(
+                                place.service_url, place.conversation, addressed(message, place)
+                            )
                         )
         except TimeoutError:
             return _said(_SLOW_CLICK)
@@ -212,7 +214,7 @@ class Bot(ActivityHandler):
             return _said(error.sentence)
         except Exception:
             log.exception("a click failed")
-            return _said(UNEXPECTED)
+            return _said(UNEXPECTED_CLICK)
         if clicking.card is None:
             return _said("Done.")
         if not place.streams:
