@@ -253,8 +253,11 @@ class Store(Protocol):
 
     async def proposal(self, proposal_id: str) -> Proposal | None: ...
 
-    async def begin_write(self, write: Write) -> Write:
-        """Record the intention to write, once: whoever began first is who comes back."""
+    async def begin_write(self, write: Write, stale: datetime | None = None) -> Write:
+        """Record the intention to write, once: whoever began first is who comes back.
+
+        An unfinished intention from before `stale` came to nothing: the new one takes its place.
+        """
         ...
 
     async def end_write(self, write: Write, audit: AuditItem) -> None:

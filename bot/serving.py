@@ -64,7 +64,7 @@ async def _sweep(store: Store, clock: Clock, keep: timedelta) -> None:
 def _untraced(record: logging.LogRecord) -> bool:
     """Keep what a stranger's malformed request holds, and a stack trace for it, out of the log."""
     error = record.exc_info[1] if record.exc_info else None
-    if isinstance(error, HttpProcessingError):
+    if isinstance(error, HttpProcessingError | web.RequestPayloadError):
         record.exc_info, record.levelno, record.levelname = None, logging.INFO, "INFO"
     return True
 

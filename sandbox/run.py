@@ -14,6 +14,8 @@ from bot.settings import Settings, overlaid
 from . import openai, portal, sentinel
 from .world import RESOURCE_GROUP, SUBSCRIPTION, WORKSPACE, WORKSPACE_ID, World, load
 
+# Seconds between two pieces of an answer: slow enough for Teams' one update a second to be seen.
+PACE = 0.12
 _BANNER = """
 Casemate's sandbox
   incidents   {base}/            what the bot writes shows up here
@@ -45,7 +47,7 @@ def settings(port: int) -> Settings:
     )
 
 
-def add_services(app: web.Application, world: World, *, pace: float = 0.12) -> None:
+def add_services(app: web.Application, world: World, *, pace: float = PACE) -> None:
     """Add the workspace, its pages and the model to an application. Reads files: not on a loop."""
     app.add_routes(sentinel.routes(world))
     app.add_routes(portal.routes(world))

@@ -11,6 +11,7 @@ import asyncio
 import html
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Literal
 from weakref import WeakValueDictionary
 
@@ -27,6 +28,8 @@ from ..errors import ClickRefused, SentinelRefused
 from ..ports import AuditItem, Clicked
 from .desk import Desk
 
+# Longer than a click may take: until then another replica may still be writing.
+ABANDONED = timedelta(seconds=30)
 _GONE = "This card is too old, or not mine. Please ask again."
 _ELSEWHERE = "This button belongs to another conversation."
 
@@ -97,9 +100,10 @@ async def _write_all(
 ) -> None:
     there = await _already_there(desk, proposal, kind, indexes)
     for index in indexes:
-        write = await desk.store.begin_write(
-            Write(proposal.id, kind, index, clicked.analyst.id, clicked.analyst.name, clicked.at)
-        )
+        mine = Write(proposal.id, kind, index, clicked.analyst.id, clicked.analyst.name, clicked.at)
+        # Whoever's click reached Sentinel stays its author; an old one that did not is nobody's.
+        stale = None if mine.guid in there else clicked.at - ABANDONED
+        write = await desk.store.begin_write(mine, stale)
         if write.guid not in there:
             await _write(desk, proposal, write)
         await desk.store.end_write(write, _audited(desk, proposal, write))

@@ -182,9 +182,12 @@ class SqliteStore:
         rows = await self._db.rows("SELECT body FROM proposals WHERE id = ?", proposal_id)
         return proposal_of(decoded(rows[0][0])) if rows else None
 
-    async def begin_write(self, write: Write) -> Write:
-        """Record the intention to write, once: whoever began first is who comes back."""
-        return await self._db.transaction(lambda db: transactions.begin_write(db, write))
+    async def begin_write(self, write: Write, stale: datetime | None = None) -> Write:
+        """Record the intention to write, once: whoever began first is who comes back.
+
+        An unfinished intention from before `stale` came to nothing: the new one takes its place.
+        """
+        return await self._db.transaction(lambda db: transactions.begin_write(db, write, stale))
 
     async def end_write(self, write: Write, audit: AuditItem) -> None:
         """Record that Sentinel has it, together with its audit item; a repeat changes nothing.

@@ -116,11 +116,13 @@ def keep_proposal(db: sqlite3.Connection, proposal: Proposal) -> None:
     )
 
 
-def begin_write(db: sqlite3.Connection, write: Write) -> Write:
-    """Add a write that is not done, once for its item; whose it is comes back."""
+def begin_write(db: sqlite3.Connection, write: Write, stale: datetime | None) -> Write:
+    """Add a write that is not done, or take a stale one over; whose it is comes back."""
     db.execute(
-        "INSERT INTO writes VALUES (?, ?, ?, ?, ?, ?, 0) ON CONFLICT DO NOTHING",
-        _write_columns(write),
+        "INSERT INTO writes VALUES (?, ?, ?, ?, ?, ?, 0) ON CONFLICT DO UPDATE"
+        " SET by_id = excluded.by_id, by_name = excluded.by_name, at = excluded.at"
+        " WHERE done = 0 AND at < ?",
+        (*_write_columns(write), micros(stale) if stale else 0),
     )
     stored = db.execute(
         "SELECT * FROM writes WHERE proposal = ? AND kind = ? AND position = ?",

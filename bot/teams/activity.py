@@ -37,13 +37,16 @@ _SERVICE_URL = re.compile(
 )
 
 
-def service_url_allowed(url: str, *, loopback: bool) -> bool:
-    """Say whether we may talk to this connector; `loopback` where one on this machine may be."""
+def service_url_allowed(url: str, *, loopback: bool, teams: bool = True) -> bool:
+    """Say whether we may talk to this connector.
+
+    `loopback` where one on this machine may be, `teams` where one of Teams' own may be.
+    """
     if not _SERVICE_URL.fullmatch(url) or endpoint.problem(url):
         return False
     parts = urlsplit(url)
     if parts.scheme == "https" and parts.port in (None, 443) and parts.hostname in _SERVICE_HOSTS:
-        return True
+        return teams
     return loopback and endpoint.is_loopback(url)
 
 

@@ -132,7 +132,7 @@ class Bot(ActivityHandler):
         if body.get("name") == "message/submitAction":
             await self._rated(body, value)
             return InvokeResponse(status=200, body={})
-        return InvokeResponse(status=501)
+        return InvokeResponse(status=400, body={"error": "Casemate does not know this invoke."})
 
     # a turn
 

@@ -58,7 +58,7 @@ class Edge:
         try:
             activity = await self._admitted(request)
             if activity["type"] == "invoke":
-                status, body = await self._bot.invoke(activity)
+                status, body = await self._turns.at_once(self._bot.invoke(activity))
                 return web.Response(status=status) if body is None else json(body, status)
             if activity["type"] in ("message", "conversationUpdate"):
                 activity["id"] = activity.get("id") or uuid.uuid4().hex
@@ -86,7 +86,9 @@ class Edge:
             admission.tokens.check_activity(*verified, activity)
             if activity["channelId"] != "msteams":
                 raise NotAllowed("Casemate is for Microsoft Teams.")
-        if not service_url_allowed(activity["serviceUrl"], loopback=admission.loopback):
+        teams = admission.tokens is not None
+        url = activity["serviceUrl"]
+        if not service_url_allowed(url, loopback=admission.loopback, teams=teams):
             raise NotAllowed("The service URL is not one of Teams'.")
         tenant = tenant_of(activity)
         if admission.tokens is not None:

@@ -10,13 +10,16 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
 from datetime import timedelta
+from typing import Any, TypeVar
 
 from ..errors import CasemateError, StoreError, TooBusy
 from ..ports import Claim, Clock, Store
 
 log = logging.getLogger(__name__)
+
+T = TypeVar("T")
 
 LEASE = timedelta(seconds=9)
 LOOK_SECONDS = 2.0
@@ -52,6 +55,7 @@ class Turns:
         self._most_waiting = most_waiting
         self._waiting = 0
         self._active: dict[str, asyncio.Task[None]] = {}
+        self._invokes: set[asyncio.Task[Any]] = set()
         self._again: set[str] = set()
         self._worked: set[str] = set()
         self._put_off: dict[str, float] = {}
@@ -80,6 +84,13 @@ class Turns:
         else:
             self._waiting -= 1
 
+    async def at_once(self, work: Coroutine[Any, Any, T]) -> T:
+        """Do what Teams waits for and no queue may hold, an invoke; a stop waits for it as well."""
+        task = asyncio.create_task(work)
+        self._invokes.add(task)
+        task.add_done_callback(self._invokes.discard)
+        return await task
+
     async def stop(self, grace: float = GRACE_SECONDS) -> None:
         """Finish what is under way within `grace` seconds, and hand back the rest."""
         if self._stopping:
@@ -87,7 +98,7 @@ class Turns:
         self._stopping = True
         if self._timer is not None:
             self._timer.cancel()
-        if tasks := list(self._active.values()):
+        if tasks := [*self._active.values(), *self._invokes]:
             with contextlib.suppress(StoreError):  # nobody is to take over within the grace
                 await self._store.renew(self._owner, self._clock.now(), LEASE)
             _, late = await asyncio.wait(tasks, timeout=grace)

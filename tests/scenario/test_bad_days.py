@@ -209,3 +209,22 @@ async def test_an_old_card_is_refused(soc: Soc) -> None:
     said = await chat.click(answer, "Add as task")
     assert "too old" in said["value"]
     assert soc.writes() == []
+
+
+async def test_a_write_that_came_to_nothing_is_not_put_down_to_who_failed(soc: Soc) -> None:
+    ana = soc.chat("groupChat")
+    ben = soc.chat("groupChat", ana.conversation, name="Ben", analyst="6" * 8)
+    answer = await ana.ask("what happened in incident 3177?")
+    soc.world.faults.append(Fault("PUT", "/tasks/", status=403, count=1))
+    await ana.click(answer, "Add as task")
+    await soc.clock.advance(60)
+    card = await ben.click(answer, "Add as task")
+    assert "Added as task by Ben" in str(card["value"])
+    written = list(soc.case(3177).tasks.values())[-1]["properties"]["description"]
+    assert "Added by Ben with Casemate" in written
+
+
+async def test_local_mode_talks_to_loopback_only(soc: Soc) -> None:
+    chat = soc.chat()
+    url = "https://smba.trafficmanager.net/teams/"
+    assert (await chat.post(chat.activity(text="help", serviceUrl=url)))[0] == 403

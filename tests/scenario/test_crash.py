@@ -20,6 +20,7 @@ from aiohttp import ClientError, ClientSession, web
 from aiohttp.test_utils import TestServer
 
 from bot.clock import SystemClock
+from sandbox.run import PACE as SANDBOX_PACE
 from sandbox.run import add_services
 from sandbox.world import RESOURCE_GROUP, SUBSCRIPTION, WORKSPACE, WORKSPACE_ID, Fault, load
 from tests.scenario.conftest import Chat, Soc
@@ -57,12 +58,14 @@ class Process:
 
 
 @asynccontextmanager
-async def two_replicas(folder: Path) -> AsyncIterator[tuple[Soc, Process, Process]]:
+async def two_replicas(
+    folder: Path, pace: float = 0.001
+) -> AsyncIterator[tuple[Soc, Process, Process]]:
     """Two bots over one store, with the services and Teams here."""
     clock = SystemClock()
     world = await asyncio.to_thread(load, datetime.now(UTC))
     services = web.Application()
-    await asyncio.to_thread(lambda: add_services(services, world, pace=0.001))
+    await asyncio.to_thread(lambda: add_services(services, world, pace=pace))
     teams = Teams(clock)
     async with TestServer(services) as serving, TestServer(teams.app) as connector:
         base = str(serving.make_url("")).rstrip("/")
@@ -173,3 +176,14 @@ async def test_two_replicas_answer_a_conversation_in_order(tmp_path: Path) -> No
         }
         for word, message in zip(words, chat.messages, strict=True):
             assert message.text.startswith(openings[word])
+
+
+@pytest.mark.timeout(60)
+async def test_at_the_sandbox_s_own_pace_an_answer_is_seen_to_grow(tmp_path: Path) -> None:
+    async with two_replicas(tmp_path, pace=SANDBOX_PACE) as (soc, bot, _):
+        await bot.start()
+        chat = soc.chat()
+        await chat.say("what happened in incident 3177?")
+        await eventually(lambda: chat.messages)
+        assert len(chat.messages[0].updates) >= 3, "the first line, then the text at least twice"
+        assert soc.teams.violations == []

@@ -423,7 +423,12 @@ class StoreContract:
         assert await store.begin_write(first) == first
         assert await store.begin_write(second) == first
         assert await store.begin_write(other) == other
+        assert await store.begin_write(second, first.at) == first, "not older than that"
+        late = write("joe", index=1, at=NOW + 3 * LEASE)
+        assert await store.begin_write(late, NOW + 2.5 * LEASE) == late, "it came to nothing"
+        other = late
         await store.end_write(first, line("added"))
+        assert await store.begin_write(second, second.at) == replace(first, done=True)
         assert await store.begin_write(second) == replace(first, done=True)
         assert await store.writes("p") == (replace(first, done=True), other)
         assert await store.writes("q") == ()

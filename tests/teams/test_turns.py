@@ -414,3 +414,21 @@ async def test_a_stop_with_the_store_down_still_stops(desk: Desk) -> None:
     await desk.pass_time(1)
     await desk.stores[0].close()
     await turns.stop(0.0)
+
+
+async def test_a_stop_waits_for_a_click(desk: Desk) -> None:
+    go = asyncio.Event()
+    turns = await desk.replica("one")
+
+    async def click() -> str:
+        await go.wait()
+        return "written"
+
+    clicking = asyncio.create_task(turns.at_once(click()))
+    await desk.pass_time(0.25)
+    stopping = asyncio.create_task(turns.stop(30.0))
+    await desk.pass_time(1)
+    assert not stopping.done()
+    go.set()
+    await stopping
+    assert await clicking == "written"
