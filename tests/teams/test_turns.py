@@ -207,6 +207,7 @@ async def test_a_long_turn_is_not_taken_over(desk: Desk) -> None:
 
     turns = await desk.replica("one", work)
     await turns.accept(desk.claim("k"))
+    await desk.until(lambda: desk.worked)
     await desk.replica("two")
     await desk.pass_time(60)
     go.set()
