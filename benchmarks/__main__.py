@@ -34,7 +34,7 @@ A full ask turn: token, claim, history, incident, prompt, 40 chunks from the mod
 SQLite, send. Each conversation asks five questions about an incident of its own: the first finds
 it by its number and reads its alerts, entities and comments, the others its state and tasks.
 In a personal chat Teams' pace (an update a second) is kept, so only CPU says something there; where
-the model sends a chunk every 40 ms each arrives alone, and an update is shown in between.
+the model sends a chunk every 30 ms each arrives alone, and an update is shown in between.
 The echo sends its text back: no store, no model, no Sentinel, no card."""
 
 
@@ -83,7 +83,7 @@ async def _casemate(http: aiohttp.ClientSession, services: Services, folder: Pat
             await bench.run("Casemate, full ask, group chat", 500, 1),
             await bench.run("Casemate, full ask, group chat", 2_000, 32),
             await bench.run("Casemate, full ask, personal chat", 384, 64, "personal"),
-            await bench.run("Casemate, a chunk every 40 ms", 192, 64, "personal", 0.04),
+            await bench.run("Casemate, a chunk every 30 ms", 192, 64, "personal", 0.03),
         ]
         turns = sum(row.turns for row in rows)
         assert services.counts["model"] == turns, "each turn asks the model once"
