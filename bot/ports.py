@@ -55,7 +55,8 @@ class ChatModel(Protocol):
     def stream(self, messages: Sequence[Message], *, limit: int) -> AsyncGenerator[str | Usage]:
         """Yield pieces of the answer as they come, then one `Usage`.
 
-        `limit` caps the answer in tokens. Closing the iterator stops the model.
+        `limit` caps the answer in tokens. Closing the iterator stops the model. Once a piece has
+        come, the only failures are AnswerCut and AnswerFiltered: what came is part of the answer.
         """
         ...
 

@@ -7,7 +7,7 @@ import re
 from bot.desk.desk import Desk
 from bot.domain.incident import IncidentRef, Mention, mentioned
 from bot.errors import IncidentNotFound
-from bot.ports import Said
+from bot.ports import Clicked, Said
 
 _ALONE = re.compile(r"(?:incident\s*)?#?\s*(\d{1,10})|(https://\S+)", re.IGNORECASE)
 
@@ -43,7 +43,7 @@ async def focused(desk: Desk, said: Said, mention: Mention | None) -> IncidentRe
     return ref
 
 
-async def focus_on(desk: Desk, said: Said, ref: IncidentRef) -> None:
+async def focus_on(desk: Desk, said: Said | Clicked, ref: IncidentRef) -> None:
     """Keep an incident in focus for this analyst, here."""
     await desk.store.set_focus(
         said.analyst.tenant, said.place.conversation, said.analyst.id, ref, said.at

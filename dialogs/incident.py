@@ -4,14 +4,12 @@ from __future__ import annotations
 
 from bot.cards import incident_card
 from bot.desk.desk import Desk
-from bot.domain.evidence import gather
 from bot.domain.incident import IncidentRef, Mention
-from bot.domain.injection import addressed_to_assistant
 from bot.errors import ClickRefused
 from bot.ports import Answered, Clicked, Clicking, Courier, Reply, Said
 
 from . import incidents
-from .focus import focused
+from .focus import focus_on, focused
 
 
 async def reply(desk: Desk, said: Said, courier: Courier, mention: Mention | None) -> Answered:
@@ -26,20 +24,16 @@ async def click(desk: Desk, clicked: Clicked) -> Clicking:
     if workspace != desk.workspace or not isinstance(id, str):
         raise ClickRefused("This button names no incident of this workspace.")
     ref = (await desk.incidents.get(id)).ref
-    await desk.store.set_focus(
-        clicked.analyst.tenant, clicked.place.conversation, clicked.analyst.id, ref, clicked.at
-    )
+    await focus_on(desk, clicked, ref)
     return Clicking(answered=await shown(desk, ref))
 
 
 async def shown(desk: Desk, ref: IncidentRef) -> Answered:
     """The incident as a card, with a warning where its text is addressed to an assistant."""
-    case = await desk.cases.read(ref.id)
-    warnings = addressed_to_assistant(gather(case))
-    card = incident_card(case, desk.clock.now(), warned(warnings))
-    return Answered(
-        Reply(f"Incident {case.incident.number} is in focus. What do you want to know?", (card,))
-    )
+    studied = await desk.cases.study(ref.id, desk.count)
+    card = incident_card(studied.case, desk.clock.now(), warned(studied.warnings))
+    number = studied.case.incident.number
+    return Answered(Reply(f"Incident {number} is in focus. What do you want to know?", (card,)))
 
 
 def warned(fields: tuple[str, ...]) -> tuple[str, ...]:

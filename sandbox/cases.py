@@ -151,6 +151,10 @@ def _incident(data: JsonObject) -> JsonObject:
     alerts: list[JsonObject] = data["alerts"]
     changes = [data["created"], *(comment["at"] for comment in data.get("comments", []))]
     optional = ("description", "classification", "classificationReason", "classificationComment")
+    times = {
+        "firstActivityTimeUtc": min((alert["at"] for alert in alerts), default=None),
+        "lastActivityTimeUtc": max((alert["until"] for alert in alerts), default=None),
+    }
     return {
         "title": data["title"],
         "severity": data["severity"],
@@ -158,8 +162,7 @@ def _incident(data: JsonObject) -> JsonObject:
         **{key: data[key] for key in optional if key in data},
         "owner": _owner(data["owner"]),
         "labels": [{"labelName": label, "labelType": "User"} for label in data.get("labels", [])],
-        "firstActivityTimeUtc": min(alert["at"] for alert in alerts),
-        "lastActivityTimeUtc": max(alert["until"] for alert in alerts),
+        **{name: at for name, at in times.items() if at},
         "createdTimeUtc": data["created"],
         "lastModifiedTimeUtc": data.get("modified", max(changes)),
         "incidentNumber": data["number"],

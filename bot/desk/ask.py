@@ -6,7 +6,7 @@ import asyncio
 import logging
 from collections.abc import Sequence
 from contextlib import aclosing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from ..domain.budget import ANSWER_TOKENS, EVIDENCE_TOKENS, HISTORY_TOKENS, QUESTION_CHARS
 from ..domain.evidence import Evidence, fence, milder, within
@@ -83,11 +83,9 @@ async def brief(desk: Desk, said: Said, ref: IncidentRef) -> Briefing:
     )
 
 
-def request(
-    desk: Desk, briefing: Briefing, question: str, *, evidence: Evidence | None = None
-) -> tuple[Message, ...]:
+def request(desk: Desk, briefing: Briefing, question: str) -> tuple[Message, ...]:
     """Lay a briefing out for the model, with a fresh marker around the evidence."""
-    fenced = fence(evidence or briefing.evidence, new_marker(), desk.clock.now())
+    fenced = fence(briefing.evidence, new_marker(), desk.clock.now())
     system = desk.prompts["system"].text
     return conversation(system, fenced, briefing.turns, question[:QUESTION_CHARS])
 
@@ -105,8 +103,6 @@ async def ask(
     try:
         await _write(desk, briefing, question, courier, draft)
     except (ModelDown, ModelRefused, PromptFiltered) as error:
-        if draft.text:
-            return _unfinished(desk, briefing, draft, error)
         return _from_playbook(desk, briefing, error)
     except (AnswerCut, AnswerFiltered) as error:
         return _unfinished(desk, briefing, draft, error)
@@ -121,14 +117,12 @@ async def _write(
         await _stream(desk, request(desk, briefing, question), courier, draft)
     except PromptFiltered as error:
         log.info("the prompt was filtered (%s); trying milder evidence", error.categories)
-        tame = milder(briefing.evidence)
-        await _stream(desk, request(desk, briefing, question, evidence=tame), courier, draft)
+        tame = replace(briefing, evidence=milder(briefing.evidence))
+        await _stream(desk, request(desk, tame, question), courier, draft)
     except ContextTooLong:
-        half = within(briefing.evidence, desk.count, EVIDENCE_TOKENS // 3)
-        system = desk.prompts["system"].text
-        fenced = fence(half, new_marker(), desk.clock.now())
-        short = conversation(system, fenced, (), question[:QUESTION_CHARS])
-        await _stream(desk, short, courier, draft)
+        less = within(briefing.evidence, desk.count, EVIDENCE_TOKENS // 3)
+        short = replace(briefing, evidence=less, turns=())
+        await _stream(desk, request(desk, short, question), courier, draft)
 
 
 async def _stream(desk: Desk, messages: Sequence[Message], courier: Courier, draft: _Draft) -> None:

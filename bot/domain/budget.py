@@ -35,8 +35,3 @@ def counter() -> Counter:
         return sum(len(encode(text[at : at + 400])) for at in range(0, len(text), 400))
 
     return count
-
-
-def estimate(text: str) -> int:
-    """Count without tables: never less than about three quarters of the true number."""
-    return len(text.encode()) // 3 + 1

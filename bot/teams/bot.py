@@ -77,7 +77,7 @@ class Bot(ActivityHandler):
         state = await self._run(claim.body, {_CLAIM: claim})
         return state.get(_DONE, True)
 
-    async def invoke(self, body: JsonObject) -> tuple[int, JsonObject | None]:
+    async def invoke(self, body: JsonObject) -> tuple[int, JsonObject]:
         """Answer an invoke in its HTTP response: status and body."""
         state = await self._run(body, {_BODY: body})
         response = state[INVOKE_RESPONSE].value

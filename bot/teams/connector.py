@@ -90,8 +90,6 @@ class Connector:
             )
         except wire.Unreachable as error:
             raise Undelivered("Teams could not be reached.") from error
-        except Undelivered:
-            raise
         except CasemateError as error:
             raise Undelivered("The bot has no valid token for Teams.") from error
 

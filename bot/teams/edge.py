@@ -59,7 +59,7 @@ class Edge:
             activity = await self._admitted(request)
             if activity["type"] == "invoke":
                 status, body = await self._turns.at_once(self._bot.invoke(activity))
-                return web.Response(status=status) if body is None else json(body, status)
+                return json(body, status)
             if activity["type"] in ("message", "conversationUpdate"):
                 activity["id"] = activity.get("id") or uuid.uuid4().hex
                 await self._turns.accept(claim_of(activity, self._clock.now()))

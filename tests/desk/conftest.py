@@ -20,7 +20,6 @@ from bot.azure.openai import AzureChatModel
 from bot.azure.sentinel import Sentinel
 from bot.desk.casefile import CaseFiles
 from bot.desk.desk import Desk
-from bot.domain.budget import estimate
 from bot.domain.incident import IncidentRef, Workspace
 from bot.domain.people import Analyst, Place
 from bot.domain.proposal import Item, Proposal, Provenance
@@ -31,6 +30,7 @@ from sandbox import sentinel
 from sandbox.world import RESOURCE_GROUP, SUBSCRIPTION, WORKSPACE, WORKSPACE_ID, Case, World, load
 from tests.azure.model_double import ModelDouble, whole
 from tests.clock import ImpatientClock
+from tests.counting import estimate
 
 ANA = Analyst("contoso", "u-ana", "Ana Analyst")
 BEN = Analyst("contoso", "u-ben", "Ben Becker")

