@@ -7,16 +7,16 @@ BIN := $(VENV)/bin
 
 .PHONY: run test check bench lock screenshots clean
 
-run: $(VENV)/runtime client/node_modules
+run: $(VENV)/runtime client/node_modules bot/kusto/node_modules
 	@$(BIN)/python client/start.py --port $(CLIENT_PORT) --bot http://127.0.0.1:$(PORT)/api/messages & \
 	exec $(BIN)/python app.py sandbox --port $(PORT)
 
-# The Teams-like client is Microsoft's, for local evaluation; without Node the bot runs without it.
-client/node_modules: client/package-lock.json
-	@command -v npm >/dev/null || { echo "No npm here: the Teams-like client is left out."; exit 0; }; \
-	cd client && npm ci --ignore-scripts --no-audit --no-fund --silent && touch node_modules
+# Microsoft's local Teams client and its KQL language service: without npm the bot runs without them.
+client/node_modules bot/kusto/node_modules: %/node_modules: %/package-lock.json
+	@command -v npm >/dev/null || { echo "No npm here: what $* needs of it is left out."; exit 0; }; \
+	cd $* && npm ci --ignore-scripts --no-audit --no-fund --silent && touch node_modules
 
-test: $(VENV)/development
+test: $(VENV)/development bot/kusto/node_modules
 	$(BIN)/python -m pytest -n 2 --dist worksteal --cov --cov-report=term --cov-fail-under=95
 
 check: $(VENV)/development
@@ -24,7 +24,7 @@ check: $(VENV)/development
 	$(BIN)/ruff format --check .
 	$(BIN)/pyright
 
-bench: $(VENV)/development
+bench: $(VENV)/development bot/kusto/node_modules
 	$(BIN)/python -m benchmarks
 
 screenshots: $(VENV)/development
@@ -45,4 +45,4 @@ $(VENV)/development: $(VENV)/runtime requirements-dev.txt
 	@touch $@
 
 clean:
-	rm -rf $(VENV) client/node_modules .pytest_cache .ruff_cache .coverage
+	rm -rf $(VENV) client/node_modules bot/kusto/node_modules .pytest_cache .ruff_cache .coverage

@@ -26,6 +26,12 @@
     │   ├── SentinelConflict      somebody else changed the incident, again and again
     │   ├── SentinelRefused       Sentinel says no to what was sent (400, full incident)
     │   └── SentinelDown          unreachable or 5xx
+    ├── LogsError                 the workspace's logs did not answer a query
+    │   ├── QueryRefused          the service says the query is wrong; `detail` for the author
+    │   ├── LogsForbidden         a role is missing
+    │   ├── LogsBusy              429; `retry_after` seconds
+    │   ├── LogsTooSlow           the query ran into its time limit
+    │   └── LogsDown              unreachable or 5xx
     ├── ClickRefused              a card's button that may not do what it says
     ├── Undelivered               Teams did not take a message; `retire` when it never will
     └── Stopped                   the analyst pressed Stop; nothing more is to be said
@@ -154,7 +160,11 @@ class AnswerEmpty(ModelError):
 
 
 class AnswerMalformed(ModelError):
-    """Structured output that is not what was asked for."""
+    """Structured output that is not what was asked for; `text` is what came instead."""
+
+    def __init__(self, sentence: str, text: str = "") -> None:
+        super().__init__(sentence)
+        self.text = text
 
 
 class ContextTooLong(ModelError):
@@ -191,6 +201,38 @@ class SentinelRefused(SentinelError):
 
 class SentinelDown(SentinelError):
     """Sentinel is unreachable or fails."""
+
+
+class LogsError(CasemateError):
+    """The workspace's logs did not answer a query."""
+
+
+class QueryRefused(LogsError):
+    """The service says that the query is wrong; `detail` is its own message, cleaned and short."""
+
+    def __init__(self, sentence: str, detail: str = "") -> None:
+        super().__init__(sentence)
+        self.detail = detail
+
+
+class LogsForbidden(LogsError):
+    """A role assignment is missing."""
+
+
+class LogsBusy(LogsError):
+    """The workspace's query quota is used up for `retry_after` seconds."""
+
+    def __init__(self, sentence: str, retry_after: float) -> None:
+        super().__init__(sentence)
+        self.retry_after = retry_after
+
+
+class LogsTooSlow(LogsError):
+    """The query ran into its time limit."""
+
+
+class LogsDown(LogsError):
+    """The logs are unreachable or fail."""
 
 
 class ClickRefused(CasemateError):

@@ -10,6 +10,7 @@ from typing import Any, Protocol
 from .domain.incident import Alert, Comment, Entity, Incident, IncidentRef, Mention, Task
 from .domain.people import Analyst, Place
 from .domain.proposal import Proposal, Write
+from .domain.query import Catalogue, Checked, Rows
 from .domain.transcript import Message, Thread, Turn
 
 JsonObject = dict[str, Any]
@@ -116,6 +117,53 @@ class Incidents(Protocol):
         somebody was faster it reads again, a bounded number of times (SentinelConflict).
         """
         ...
+
+
+# --- logs and queries ----------------------------------------------------------------------------
+
+
+class Logs(Protocol):
+    """One workspace's logs; every failure is one of `errors.LogsError`."""
+
+    async def run(self, query: str, timespan: timedelta, *, rows: int) -> Rows:
+        """Run a query over `timespan` up to now, capped at `rows`, with the server's own limit."""
+        ...
+
+    async def metadata(self) -> Catalogue:
+        """Read the workspace's tables, columns and functions, and which tables hold data."""
+        ...
+
+    async def ping(self) -> None: ...
+
+
+class Schema(Protocol):
+    """The workspace's catalogue as it was last read, at hand without waiting."""
+
+    @property
+    def age(self) -> timedelta | None:
+        """How old the catalogue is; None where there is none."""
+        ...
+
+    @property
+    def stale(self) -> bool:
+        """Say whether it is older than it should be, or not there at all."""
+        ...
+
+    def current(self) -> Catalogue | None: ...
+
+    async def refresh(self) -> Catalogue:
+        """Read it now. Raises LogsError; what there was stays."""
+        ...
+
+
+class KqlChecker(Protocol):
+    """Binds a query against a catalogue with Microsoft's own language service."""
+
+    async def check(self, query: str, catalogue: Catalogue) -> Checked | None:
+        """Check a query; None where the language service is not there (say why with `ping`)."""
+        ...
+
+    async def ping(self) -> None: ...
 
 
 # --- the store -----------------------------------------------------------------------------------
@@ -291,6 +339,12 @@ class Store(Protocol):
         """The newest `limit` items on an incident, oldest first."""
         ...
 
+    async def keep(self, key: str, value: JsonObject, now: datetime) -> None:
+        """Keep one document under a name, in place of the one before (a schema, a watermark)."""
+        ...
+
+    async def kept(self, key: str) -> JsonObject | None: ...
+
     async def sweep(self, now: datetime, keep: timedelta) -> None:
         """Delete histories, finished claims, proposals and delivered messages older than `keep`."""
         ...
@@ -361,24 +415,30 @@ class Answered:
 
 @dataclass(frozen=True, slots=True)
 class Clicked:
-    """A press on a card's button. `data` comes from the client: nothing in it is to be believed."""
+    """A press on a card's button. `data` comes from the client: nothing in it is to be believed.
+
+    `id` names the press for good where it came as a message.
+    """
 
     analyst: Analyst
     place: Place
     data: JsonObject
     at: datetime
+    id: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class Clicking:
     """What a click does to the chat: the card in its new state, or something said anew.
 
-    `message` is the whole message that carries the card, for those who did not click.
+    `message` is the whole message that carries the card, for those who did not click. `then` is
+    what takes longer than a click may: it is answered like a question.
     """
 
     card: JsonObject | None = None
     message: Reply | None = None
     answered: Answered | None = None
+    then: Callable[[Courier], Awaitable[Answered]] | None = None
 
 
 Respond = Callable[[Said, Courier], Awaitable[Answered]]

@@ -9,6 +9,7 @@ import orjson
 
 from .domain.incident import IncidentRef
 from .domain.proposal import Item, Proposal, Provenance
+from .domain.query import WrittenQuery
 from .errors import StoreError
 from .ports import AuditItem, JsonObject
 
@@ -52,10 +53,20 @@ def proposal_of(fields: JsonObject) -> Proposal:
             "items": tuple(Item(**item) for item in fields["items"]),
             "provenance": Provenance(**provenance),
             "created": datetime.fromisoformat(fields["created"]),
+            "query": _query_of(fields.get("query")),
         }
         return Proposal(**{**fields, **nested})
     except (KeyError, TypeError, ValueError) as error:
         raise StoreError(_UNREADABLE) from error
+
+
+def _query_of(fields: JsonObject | None) -> WrittenQuery | None:
+    if fields is None:
+        return None
+    lists: JsonObject = {
+        each: tuple(fields[each]) for each in ("assumptions", "problems", "cautions")
+    }
+    return WrittenQuery(**{**fields, **lists})
 
 
 def audit_item_of(fields: JsonObject) -> AuditItem:

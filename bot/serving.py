@@ -6,8 +6,9 @@ import asyncio
 import contextlib
 import logging
 import signal
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from datetime import timedelta
+from typing import Protocol
 
 from aiohttp import web
 from aiohttp.http_exceptions import HttpProcessingError
@@ -23,19 +24,33 @@ TURNS = web.AppKey("turns", Turns)
 SWEEP_SECONDS = 3600.0
 
 
+class Starts(Protocol):
+    """A part that begins its work when the application does, and does not wait for it."""
+
+    async def start(self) -> None:
+        """Begin."""
+        ...
+
+
 def live_with(
     app: web.Application,
+    starting: Sequence[Starts],
     turns: Turns,
     store: Store,
     clock: Clock,
     keep: timedelta,
     parts: contextlib.AsyncExitStack,
 ) -> None:
-    """Tie the queue, the store's hourly sweep and the parts to the application's life."""
+    """Tie the queue, the store's hourly sweep and the parts to the application's life.
+
+    What is `starting` goes on in the background; `parts` close what was opened.
+    """
     app[TURNS] = turns
     sweeping: list[asyncio.Task[None]] = []
 
     async def start(_: web.Application) -> None:
+        for part in starting:
+            await part.start()
         turns.start()
         sweeping.append(asyncio.create_task(_sweep(store, clock, keep)))
 

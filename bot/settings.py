@@ -15,6 +15,7 @@ from typing import Any, cast
 from uuid import UUID
 
 from .domain import endpoint
+from .domain.audience import accepted
 from .domain.incident import Workspace
 from .errors import SettingsError
 
@@ -35,11 +36,15 @@ class Settings:
     entra_authority: str
     allowed_tenants: frozenset[str]
     soc_team_id: str
+    incident_webhook_audience: str
+    incident_webhook_callers: frozenset[str]
     model_base_url: str
     model: str
     model_api_key: str = field(repr=False)
     workspace: Workspace
     arm_endpoint: str
+    log_analytics_endpoint: str
+    kql_checkers: int
     store_path: str
     history_days: int
     prompts_dir: Path | None
@@ -85,10 +90,8 @@ class _Reader:
             self._wrong(
                 "BOT_APP_PASSWORD", "is missing: a SingleTenant bot needs its client secret"
             )
-        tenants = [each.strip().lower() for each in self._text("ALLOWED_TENANT_IDS").split(",")]
-        for each in filter(None, tenants):
-            if not _is_guid(each):
-                self._wrong("ALLOWED_TENANT_IDS", f"holds {each[:60]!r}, which is not a GUID")
+        tenants = self._guids("ALLOWED_TENANT_IDS")
+        audience, callers = self._webhook()
         settings = Settings(
             host=self._host(local),
             port=self._number("PORT", 3978, 0, 65535),
@@ -98,13 +101,19 @@ class _Reader:
             bot_app_password=password,
             bot_openid_metadata=self._url("BOT_OPENID_METADATA", PUBLIC_OPENID_METADATA),
             entra_authority=self._url("ENTRA_AUTHORITY", "https://login.microsoftonline.com"),
-            allowed_tenants=frozenset(filter(None, tenants)) or frozenset(filter(None, [tenant])),
+            allowed_tenants=tenants or frozenset(filter(None, [tenant])),
             soc_team_id=self._text("SOC_TEAM_ID"),
+            incident_webhook_audience=audience,
+            incident_webhook_callers=callers,
             model_base_url=self._url("AZURE_OPENAI_BASE_URL", None) + "/",
             model=self._text("AZURE_OPENAI_MODEL") or "gpt-5.4-mini",
             model_api_key=self._text("AZURE_OPENAI_API_KEY"),
             workspace=self._workspace(),
             arm_endpoint=self._url("ARM_ENDPOINT", "https://management.azure.com"),
+            log_analytics_endpoint=self._url(
+                "LOG_ANALYTICS_ENDPOINT", "https://api.loganalytics.azure.com"
+            ),
+            kql_checkers=self._number("KQL_CHECKERS", 1, 0, 8),
             store_path=self._store(),
             history_days=self._number("HISTORY_DAYS", 30, 1, 3650),
             prompts_dir=self._folder("PROMPTS_DIR"),
@@ -116,7 +125,6 @@ class _Reader:
         # Nothing of this version reads these, but a typing error is told now and not by the next.
         self._number("POLL_SECONDS", 60, 0, 86_400)
         self._one_of("ENRICH", ("suggest", "off", "post"))
-        self._url("LOG_ANALYTICS_ENDPOINT", "https://api.loganalytics.azure.com")
         if self._problems:
             raise SettingsError(self._problems)
         return settings
@@ -134,6 +142,31 @@ class _Reader:
         elif value and not _is_guid(value):
             self._wrong(name, "is not a GUID")
         return value
+
+    def _guids(self, name: str) -> frozenset[str]:
+        listed = [each.strip().lower() for each in self._text(name).split(",")]
+        for each in filter(None, listed):
+            if not _is_guid(each):
+                self._wrong(name, f"holds {each[:60]!r}, which is not a GUID")
+        return frozenset(filter(None, listed))
+
+    def _webhook(self) -> tuple[str, frozenset[str]]:
+        """Who may post incidents: both settings or neither, or the route would let nobody in."""
+        audience, callers = (f"INCIDENT_WEBHOOK_{each}" for each in ("AUDIENCE", "CALLERS"))
+        value, listed = self._text(audience), self._guids(callers)
+        if listed and not value:
+            self._wrong(audience, f"is missing: {callers} need the application they ask for")
+        if value and not listed:
+            self._wrong(callers, "is missing: the object ids of the identities that may post")
+        if value and (not value.isprintable() or " " in value):
+            self._wrong(audience, "must not hold spaces or control characters")
+        elif value and not accepted(value):
+            self._wrong(
+                audience,
+                "is Azure Resource Manager's, for which any identity gets a token: register an "
+                "application for the webhook and name its client id or App ID URI",
+            )
+        return value, listed
 
     def _one_of(self, name: str, choices: tuple[str, ...]) -> str:
         value = self._text(name)

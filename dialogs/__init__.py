@@ -15,7 +15,7 @@ from bot.domain.incident import Mention
 from bot.errors import ClickRefused
 from bot.ports import Answered, Click, Clicked, Clicking, Courier, Respond, Said
 
-from . import add, ask, forget, help, history, incident, incidents, tasks
+from . import add, ask, forget, help, history, incident, incidents, kql, tasks
 from .focus import named
 
 Handler = Callable[[Desk, Said, Courier, Mention | None], Awaitable[Answered]]
@@ -36,10 +36,19 @@ ROUTES = (
     Route("incident", incident.reply, takes_incident=True),
     Route("summary", ask.summary, takes_incident=True),
     Route("tasks", tasks.reply, takes_incident=True),
+    Route("kql", kql.reply, takes_incident=True),
     Route("history", history.reply, takes_incident=True),
     Route("reset", forget.reset, takes_incident=True),
     Route("forget me", forget.forget_me),
 )
+
+
+# What a press begins and the queue finishes, by the verb of the button.
+LONG: dict[str, Callable[[Desk, Clicked], Clicking]] = {
+    "run": kql.run,
+    "refine": kql.refine,
+    "kql": kql.of_answer,
+}
 
 
 def route(text: str) -> tuple[Handler, Mention | None]:
@@ -59,6 +68,8 @@ def route(text: str) -> tuple[Handler, Mention | None]:
             return each.handler, mention
     if mention := named(words):
         return incident.reply, mention
+    if plain.startswith(("kql ", "kql:")) or kql.wants_query(words):
+        return kql.reply, None
     return ask.reply, None
 
 
@@ -82,6 +93,8 @@ def clicker(desk: Desk) -> Click:
             return await add.click(desk, postings, clicked)
         if verb == "incident":
             return await incident.click(desk, clicked)
+        if long := LONG.get(str(verb)):
+            return long(desk, clicked)
         raise ClickRefused("This button is not one of mine.")
 
     return click

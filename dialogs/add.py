@@ -9,20 +9,21 @@ from bot.desk.post import Postings
 from bot.errors import ClickRefused
 from bot.ports import Clicked, Clicking
 
-from . import ask, tasks
+from . import ask, kql, tasks
 
+_CARDS = {"answer": ask.card, "tasks": tasks.card, "query": kql.card}
 _UNREADABLE = "This button says nothing that I can do."
 
 
 async def click(desk: Desk, postings: Postings, clicked: Clicked) -> Clicking:
     """Write what the button stands for. Raises ClickRefused and SentinelError."""
     data = clicked.data
-    id, kind, item = data.get("proposal"), data.get("as"), data.get("item")
-    if not isinstance(id, str) or len(id) > 100 or kind not in ("task", "comment"):
+    kind, item = data.get("as"), data.get("item")
+    if kind not in ("task", "comment"):
         raise ClickRefused(_UNREADABLE)
+    id = kql.proposal_id(clicked)
     posted = await postings.post(desk, clicked, id, kind, _item(item))
-    show = ask.card if posted.proposal.kind == "answer" else tasks.card
-    card = show(posted.proposal, posted.writes)
+    card = _CARDS[posted.proposal.kind](posted.proposal, posted.writes)
     return Clicking(card, message=ask.said_again(dict(posted.proposal.message), card))
 
 

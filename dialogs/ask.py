@@ -21,17 +21,24 @@ from .incident import warned
 
 async def reply(desk: Desk, said: Said, courier: Courier, mention: Mention | None) -> Answered:
     """Answer a question about the incident that it names, or that is in focus."""
-    if len(said.text) > QUESTION_CHARS:
-        return Answered(
-            Reply(
-                f"Your question has {len(said.text):,} characters; I take up to "
-                f"{QUESTION_CHARS:,}. Please shorten it."
-            )
-        )
+    if refusal := too_long(said):
+        return refusal
     ref = await focused(desk, said, mention)
     if ref is None:
         return await incidents.which(desk)
     return answered(await ask(desk, said, ref, said.text, courier))
+
+
+def too_long(said: Said) -> Answered | None:
+    """Say so where a question is longer than one may be."""
+    if len(said.text) <= QUESTION_CHARS:
+        return None
+    return Answered(
+        Reply(
+            f"Your question has {len(said.text):,} characters; I take up to "
+            f"{QUESTION_CHARS:,}. Please shorten it."
+        )
+    )
 
 
 async def summary(desk: Desk, said: Said, courier: Courier, mention: Mention | None) -> Answered:

@@ -21,7 +21,7 @@ async def reply(desk: Desk, said: Said, courier: Courier, mention: Mention | Non
 async def click(desk: Desk, clicked: Clicked) -> Clicking:
     """Open an incident from a list. Raises ClickRefused where the button names none of ours."""
     workspace, id = clicked.data.get("workspace"), clicked.data.get("incident")
-    if workspace != desk.workspace or not isinstance(id, str):
+    if workspace != desk.workspace.name or not isinstance(id, str):
         raise ClickRefused("This button names no incident of this workspace.")
     ref = (await desk.incidents.get(id)).ref
     await focus_on(desk, clicked, ref)

@@ -33,7 +33,7 @@ async def listed(desk: Desk, words: str) -> Answered:
     if not page.incidents:
         return Answered(
             Reply(
-                f"There are no open incidents in the workspace {desk.workspace}. "
+                f"There are no open incidents in the workspace {desk.workspace.name}. "
                 "To look at a closed one, say **incident** and its number."
             )
         )

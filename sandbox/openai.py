@@ -22,6 +22,13 @@ A word in the last question makes it misbehave, so that anyone can see what an a
     sandbox:slow           a long answer with 0.4 s between its pieces
     sandbox:long           an answer of about 60,000 characters, whatever the limit
     sandbox:link           an answer with links, images, HTML, hidden characters and a mention
+
+A question that asks for a query may hold other words, which count through its repair rounds:
+
+    "misspelt column"      the first query has a wrong column name; told so, the model mends it
+    "hopeless"             the query has a wrong column name in every round
+    "fenced"               prose and a fenced block in place of JSON
+    "foreign workspace"    the query reads another workspace
 """
 
 from __future__ import annotations
@@ -40,7 +47,8 @@ from prompts.playbook import playbook
 from .model import exhibits, parameters
 from .model.answers import answer, answer_object, every_answer
 from .model.asked import Asked, read_phrases
-from .model.faults import FAULTS, LINKS, fault, refusal
+from .model.faults import FAULTS, LINKS, QUERY_FAULTS, fault, refusal
+from .model.queries import read_shapes, write_query
 from .model.wire import Completion, stream, until_gone
 
 MODEL = "casemate-sandbox"
@@ -108,6 +116,7 @@ class _Model:
         self._encoding = cast(_Encoding, get_encoding("o200k_base"))
         self._playbook = playbook()
         self._phrases = read_phrases()
+        self._shapes = read_shapes()
         self._prefixes: set[str] = set()
         self._waiting: set[str] = set()
 
@@ -125,6 +134,7 @@ class _Model:
             exhibits.read([text for role, text in texts if role == "user"]),
             self._playbook,
             self._phrases,
+            tuple(texts),
         )
         text, finish = self._say(asked, word, body.get("response_format") or {}), "stop"
         limit = body.get("max_completion_tokens")
@@ -137,13 +147,18 @@ class _Model:
 
     def _say(self, asked: Asked, word: str, wanted: dict[str, Any]) -> str:
         if wanted.get("type") == "json_schema":
-            found = json.dumps(answer_object(asked, wanted["json_schema"]["schema"]))
+            schema = wanted["json_schema"]
+            if schema["name"] == "kql":
+                found = write_query(asked, self._shapes)
+            else:
+                found = json.dumps(answer_object(asked, schema["schema"]))
             return found[: len(found) // 2] if word == "malformed" else found
         match word:
             case "empty":
                 text = ""
             case "help":
                 lines = [f"- `sandbox:{name}`: {what}" for name, what in FAULTS.items()]
+                lines += [f'- "{words}": {what}' for words, what in QUERY_FAULTS.items()]
                 text = "\n".join([asked.say("mark"), "", *lines])
             case "link":
                 text = f"{asked.say('mark')}\n\n{LINKS}"

@@ -11,7 +11,8 @@ from aiohttp import web
 from bot import serving
 from bot.settings import Settings, overlaid
 
-from . import openai, portal, sentinel
+from . import log_analytics, openai, portal, sentinel
+from .logs.workspace import Logs, load_logs
 from .world import RESOURCE_GROUP, SUBSCRIPTION, WORKSPACE, WORKSPACE_ID, World, load
 
 # Seconds between two pieces of an answer: slow enough for Teams' one update a second to be seen.
@@ -38,6 +39,7 @@ def settings(port: int) -> Settings:
             "AZURE_OPENAI_MODEL": openai.MODEL,
             "AZURE_OPENAI_API_KEY": "",
             "ARM_ENDPOINT": base,
+            "LOG_ANALYTICS_ENDPOINT": base,
             "SENTINEL_WORKSPACES": "",
             "SENTINEL_SUBSCRIPTION_ID": SUBSCRIPTION,
             "SENTINEL_RESOURCE_GROUP": RESOURCE_GROUP,
@@ -47,9 +49,15 @@ def settings(port: int) -> Settings:
     )
 
 
-def add_services(app: web.Application, world: World, *, pace: float = PACE) -> None:
-    """Add the workspace, its pages and the model to an application. Reads files: not on a loop."""
+def add_services(
+    app: web.Application, world: World, logs: Logs | None = None, *, pace: float = PACE
+) -> None:
+    """Add the workspace, its logs and pages and the model to an application.
+
+    Reads files, and takes a second where the logs have to be made: not on a loop.
+    """
     app.add_routes(sentinel.routes(world))
+    app.add_routes(log_analytics.routes(logs or load_logs(world.now(), world)))
     app.add_routes(portal.routes(world))
     app.add_routes(openai.routes(pace=pace, slow_pace=4 * pace))
 

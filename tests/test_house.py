@@ -21,6 +21,8 @@ MAY_IMPORT = {
     "bot.ports": "bot.domain",
     "bot.settings": "bot.domain bot.errors",
     "bot.wire": "bot.ports",
+    "bot.bodies": "bot.errors bot.ports",
+    "bot.signing": "bot.domain bot.errors bot.ports bot.wire",
     "bot.records": "bot.domain bot.errors bot.ports",
     "prompts": "bot.errors",
     # what is done, and what is said
@@ -30,11 +32,15 @@ MAY_IMPORT = {
     # the adapters: none of them imports another
     "bot.azure": "bot.domain bot.errors bot.ports bot.wire",
     "bot.azure.credentials": "bot.domain bot.errors bot.ports bot.wire bot.settings",
+    "bot.kusto": "bot.domain bot.errors bot.ports",
     "bot.local": "bot.domain bot.errors bot.ports bot.records",
-    "bot.teams": "bot.domain bot.errors bot.ports bot.wire",
+    "bot.teams": "bot.domain bot.errors bot.ports bot.wire bot.bodies bot.signing",
+    "bot.webhook": "bot.domain bot.errors bot.ports bot.bodies bot.signing",
     # what `app` hangs around them
     "bot.gate": "bot.domain",
     "bot.health": "bot.errors bot.ports",
+    "bot.opening": "bot prompts",
+    "bot.commands": "bot.errors bot.serving bot.settings",
     "bot.serving": "bot.errors bot.ports bot.settings bot.teams",
     # what runs beside the bot, and is never imported by it
     "sandbox": "bot.domain bot.settings bot.serving prompts",
@@ -46,7 +52,13 @@ ONLY_IN = {
     "openai": "bot.azure.openai",
     "azure": "bot.azure",
     "sqlite3": "bot.local",
-    "aiohttp": "app bot.teams bot.azure bot.wire bot.gate bot.health bot.serving sandbox",
+    "py_mini_racer": "bot.kusto",
+    "duckdb": "sandbox",
+    "aiohttp": (
+        "app bot.teams bot.webhook bot.azure bot.wire bot.bodies bot.signing bot.gate bot.health "
+        "bot.serving bot.opening bot.commands sandbox"
+    ),
+    "jwt": "bot.signing",
 }
 # The pure core asks nobody for the time or for chance.
 NOT_IN_DOMAIN = {"time", "random", "secrets", "os", "asyncio", "socket", "pathlib", "logging"}

@@ -59,12 +59,14 @@ def test_local_mode_needs_little_and_the_rest_has_defaults() -> None:
     assert (chosen.host, chosen.port) == ("127.0.0.1", 3978)
     assert chosen.model == "gpt-5.4-mini"
     assert chosen.arm_endpoint == "https://management.azure.com"
+    assert chosen.log_analytics_endpoint == "https://api.loganalytics.azure.com"
     assert chosen.entra_authority == "https://login.microsoftonline.com"
     assert chosen.bot_openid_metadata.startswith("https://login.botframework.com/")
     assert chosen.store_path == "casemate.db"
     assert chosen.history_days == 30
     assert chosen.prompts_dir is None
     assert chosen.allowed_tenants == frozenset()
+    assert (chosen.incident_webhook_audience, chosen.incident_webhook_callers) == ("", frozenset())
     assert chosen.workspace == Workspace("sentinel", SUBSCRIPTION, "soc", "sentinel", WORKSPACE)
 
 
@@ -97,6 +99,12 @@ def test_with_an_identity_the_bot_serves_everybody_and_lets_in_its_own_tenant() 
         ),
         ("AZURE_OPENAI_BASE_URL", "https://x.example//", "model_base_url", "https://x.example/"),
         ("ARM_ENDPOINT", "http://127.0.0.1:1/", "arm_endpoint", "http://127.0.0.1:1"),
+        (
+            "LOG_ANALYTICS_ENDPOINT",
+            "https://api.loganalytics.us/",
+            "log_analytics_endpoint",
+            "https://api.loganalytics.us",
+        ),
         ("PROMPTS_DIR", "prompts", "prompts_dir", Path("prompts")),
         ("ENRICH", "POST", "local_mode", True),
         ("POLL_SECONDS", "0", "local_mode", True),
@@ -117,6 +125,17 @@ def test_what_a_value_means(setting: str, value: str, name: str, meant: object) 
 def test_a_managed_identity_needs_no_secret() -> None:
     managed = {**PUBLIC, "BOT_APP_TYPE": "UserAssignedMSI", "BOT_APP_PASSWORD": ""}
     assert Settings.from_env(managed).bot_app_password == ""
+
+
+@pytest.mark.parametrize(
+    "audience", [APP, f"api://{APP}", "api://casemate", "https://soc.example/"]
+)
+def test_who_may_post_incidents(audience: str) -> None:
+    callers = f" {OTHER.upper()}, {SUBSCRIPTION},"
+    names = {"INCIDENT_WEBHOOK_AUDIENCE": f" {audience} ", "INCIDENT_WEBHOOK_CALLERS": callers}
+    chosen = Settings.from_env({**PUBLIC, **names})
+    assert chosen.incident_webhook_audience == audience
+    assert chosen.incident_webhook_callers == {OTHER, SUBSCRIPTION}
 
 
 def test_an_issuer_on_loopback_lets_loopback_services_in() -> None:
@@ -204,6 +223,38 @@ def test_a_wrong_value_is_named_with_what_to_do(setting: str, value: str, said: 
         assert len(told) == 1
 
 
+RESOURCE_MANAGER = [
+    "https://management.azure.com",
+    "https://management.azure.com/",
+    "https://Management.Azure.com//",
+    "https://management.core.windows.net",
+    "https://management.core.windows.net/",
+    "https://management.usgovcloudapi.net/",
+    "797F4846-ba00-4fd7-ba43-dac1f8f63013",
+]
+
+
+@pytest.mark.parametrize(
+    ("audience", "callers", "said"),
+    [
+        (APP, "", "CALLERS is missing: the object ids"),
+        (APP, " , ", "CALLERS is missing: the object ids"),
+        ("", OTHER, "AUDIENCE is missing: INCIDENT_WEBHOOK_CALLERS"),
+        (APP, f"{OTHER},playbook", "CALLERS holds 'playbook', which is not a GUID"),
+        ("api://x y", OTHER, "AUDIENCE must not hold spaces"),
+        ("api://x\0y", OTHER, "AUDIENCE must not hold spaces or control characters"),
+        *((each, OTHER, "AUDIENCE is Azure Resource Manager's") for each in RESOURCE_MANAGER),
+    ],
+)
+def test_a_webhook_that_would_let_in_nobody_or_anybody(
+    audience: str, callers: str, said: str
+) -> None:
+    names = {"INCIDENT_WEBHOOK_AUDIENCE": audience, "INCIDENT_WEBHOOK_CALLERS": callers}
+    for base in (LOCAL, PUBLIC):
+        (told,) = problems({**base, **names})
+        assert told.startswith(f"INCIDENT_WEBHOOK_{said}")
+
+
 def test_all_that_is_wrong_is_said_in_one_message() -> None:
     told = problems({"BOT_APP_ID": APP, "PORT": "x", "ENRICH": "?", "HISTORY_DAYS": "-"})
     assert [line.split()[0] for line in told] == [
@@ -265,6 +316,7 @@ NAMES = [
     "ENTRA_AUTHORITY ALLOWED_TENANT_IDS SOC_TEAM_ID AZURE_OPENAI_BASE_URL AZURE_OPENAI_MODEL",
     "AZURE_OPENAI_API_KEY ARM_ENDPOINT LOG_ANALYTICS_ENDPOINT STORE_URL POLL_SECONDS ENRICH",
     "WRITE_AS HISTORY_DAYS SENTINEL_WORKSPACES PROMPTS_DIR",
+    "INCIDENT_WEBHOOK_AUDIENCE INCIDENT_WEBHOOK_CALLERS",
 ]
 ODD = [
     "https://[",
@@ -294,8 +346,7 @@ def test_any_environment_gives_settings_or_says_what_is_wrong(
         chosen = Settings.from_env({**base, **odd})
     except SettingsError as error:
         assert error.problems
-        assert all(
-            line.split()[0].rstrip(":") in {*base, *odd, *LOCAL, *PUBLIC} for line in error.problems
-        )
+        known = {*base, *odd, *LOCAL, *PUBLIC, *" ".join(NAMES).split()}
+        assert all(line.split()[0].rstrip(":") in known for line in error.problems)
     else:
         assert chosen.workspace.workspace and chosen.model_base_url.endswith("/")

@@ -43,6 +43,13 @@ def arm_scope(endpoint: str) -> str:
     return f"https://{urlsplit(endpoint).hostname}/.default"
 
 
+def logs_scope(endpoint: str) -> str:
+    """Name the scope of Log Analytics at this address; the public cloud's is its older host."""
+    host = urlsplit(endpoint).hostname
+    public = host == "api.loganalytics.azure.com"
+    return f"https://{'api.loganalytics.io' if public else host}/.default"
+
+
 @dataclass(frozen=True, slots=True)
 class BotIdentity:
     """The bot's registration in Entra ID; `app_type` is `SingleTenant` or `UserAssignedMSI`."""
@@ -118,6 +125,7 @@ async def tokens_for(
     wanted = {
         MODEL_SCOPE: takes_token(settings.model_base_url) and not settings.model_api_key,
         arm_scope(settings.arm_endpoint): takes_token(settings.arm_endpoint),
+        logs_scope(settings.log_analytics_endpoint): takes_token(settings.log_analytics_endpoint),
         CONNECTOR_SCOPE: not settings.local_mode,
     }
     if not any(wanted.values()):

@@ -135,7 +135,7 @@ def find_object(text: str, required: Sequence[str]) -> JsonObject:
             continue
         if isinstance(found, dict) and all(name in found for name in required):
             return cast(JsonObject, found)
-    raise AnswerMalformed(_MALFORMED)
+    raise AnswerMalformed(_MALFORMED, text)
 
 
 def _first_usable(choices: Any) -> JsonObject:

@@ -4,6 +4,8 @@ from ._parts import MAX_BYTES, Card, size
 from .chat import help_card, history_card
 from .incident import incident_card, incidents_card
 from .proposal import MAX_TASKS, answer_card, tasks_card
+from .query import query_card
+from .rows import rows_card
 
 __all__ = [
     "MAX_BYTES",
@@ -14,6 +16,8 @@ __all__ = [
     "history_card",
     "incident_card",
     "incidents_card",
+    "query_card",
+    "rows_card",
     "size",
     "tasks_card",
 ]

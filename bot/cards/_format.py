@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 from ..domain.rendering import for_teams, plain, visible
 
@@ -30,6 +30,14 @@ def age(since: datetime, now: datetime) -> str:
         return f"{minutes} min"
     hours = minutes // 60
     return f"{hours} h" if hours < 48 else f"{hours // 24} d"
+
+
+def period(span: timedelta) -> str:
+    """Say how far back a query looked: `the last 7 days`, `the last hour`."""
+    minutes = max(1, round(span / timedelta(minutes=1)))
+    units = (("day", 1_440), ("hour", 60), ("minute", 1))
+    unit, number = next((unit, minutes // size) for unit, size in units if minutes % size == 0)
+    return f"the last {unit}" if number == 1 else f"the last {number} {unit}s"
 
 
 def spaced(word: str) -> str:

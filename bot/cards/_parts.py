@@ -18,7 +18,10 @@ MAX_BYTES = 24_000
 
 # The most characters a single text may have, tried in turn. With the last, the fullest card fits
 # even if each character takes twelve bytes of JSON.
-_SHARES = (1_500, 1_000, 700, 450, 300, 200, 120, 70, 40, 20)
+_SHARES = (
+    10_000, 9_000, 8_000, 7_000, 6_000, 4_500, 3_000, 2_000, 1_500,
+    1_000, 700, 450, 300, 200, 120, 70, 40, 20,
+)  # fmt: skip
 
 _SEVERITIES = {"high": "attention", "medium": "warning", "low": "accent"}
 
@@ -29,15 +32,14 @@ def size(card: Card) -> int:
     return max(len(json.dumps(card)), len(utf16))
 
 
-def fitted(build: Callable[[int], Card]) -> Card:
+def fitted(build: Callable[[int], Card], longest: int = 1_500) -> Card:
     """Build a card with the longest texts that keep it under `MAX_BYTES`.
 
-    `build` takes the most characters that any one untrusted text may have.
+    `build` takes the most characters that any one untrusted text may have, `longest` at first.
     """
     for share in _SHARES[:-1]:
-        card = build(share)
-        if size(card) <= MAX_BYTES:
-            return card
+        if share <= longest and size(made := build(share)) <= MAX_BYTES:
+            return made
     return build(_SHARES[-1])
 
 
@@ -100,14 +102,18 @@ def execute(label: str, data: Card) -> Card:
 
     Clients without Universal Actions send the fallback, so both carry the same data.
     """
-    submit: Card = {"type": "Action.Submit", "title": label, "data": dict(data)}
     return {
         "type": "Action.Execute",
         "title": label,
         "verb": data["verb"],
         "data": dict(data),
-        "fallback": submit,
+        "fallback": submit(label, dict(data)),
     }
+
+
+def submit(label: str, data: Card) -> Card:
+    """Make a button that is answered with a message; `data` is as for `execute`."""
+    return {"type": "Action.Submit", "title": label, "data": data}
 
 
 def say(label: str, words: str) -> Card:
@@ -115,7 +121,7 @@ def say(label: str, words: str) -> Card:
 
     A plain `Action.Submit`: `imBack` needs a mention in a channel, and some clients drop it.
     """
-    return {"type": "Action.Submit", "title": label, "data": {"verb": "say", "words": words}}
+    return submit(label, {"verb": "say", "words": words})
 
 
 def open_link(label: str, url: str) -> list[Card]:
@@ -133,3 +139,8 @@ def open_link(label: str, url: str) -> list[Card]:
 def action_set(buttons: Sequence[Card]) -> Card:
     """Put buttons between elements."""
     return {"type": "ActionSet", "actions": list(buttons)}
+
+
+def action_rows(buttons: Sequence[Card]) -> list[Card]:
+    """Put buttons two by two: on a phone a row has no room for more, and does not wrap."""
+    return [action_set(buttons[at : at + 2]) for at in range(0, len(buttons), 2)]

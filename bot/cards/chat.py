@@ -18,12 +18,16 @@ _WORDS = (
     ("incident N", "take up incident N"),
     ("summary", "what happened, in short"),
     ("tasks", "what to look into, to add with a click"),
+    ("kql QUESTION", "a query that works in this workspace"),
     ("history", "what you asked about this incident"),
     ("reset", "forget this incident's chat"),
     ("forget me", "delete all I keep about your chats"),
 )
-# Two by two: four in a row do not fit on a phone.
-_BUTTONS = (("incidents", "summary"), ("tasks", "history"))
+# In rows: four side by side do not fit on a phone.
+_BUTTONS = (
+    (("Incidents", "incidents"), ("Summary", "summary"), ("Tasks", "tasks")),
+    (("Write a query", "kql"), ("History", "history")),
+)
 
 
 def help_card() -> Card:
@@ -35,7 +39,7 @@ def help_card() -> Card:
             "and ask on. Nothing is written to Sentinel until you click."
         ),
         facts(_WORDS),
-        *(action_set([say(word.capitalize(), word) for word in row]) for row in _BUTTONS),
+        *(action_set([say(label, word) for label, word in row]) for row in _BUTTONS),
     ]
     return card(body)
 

@@ -6,8 +6,20 @@ from collections.abc import Sequence
 
 from ..domain.proposal import Item, Proposal, Write, WriteKind, written
 from ..domain.rendering import plain
-from ._format import counted, excerpt, is_cut, time_of_day
-from ._parts import Card, action_set, card, execute, fitted, notices, subtle, text, title
+from ._format import excerpt, is_cut
+from ._offer import add, added, origin
+from ._parts import (
+    Card,
+    action_rows,
+    action_set,
+    card,
+    fitted,
+    notices,
+    submit,
+    subtle,
+    text,
+    title,
+)
 
 MAX_TASKS = 12
 _KINDS: tuple[WriteKind, ...] = ("task", "comment")
@@ -16,9 +28,9 @@ _KINDS: tuple[WriteKind, ...] = ("task", "comment")
 def answer_card(
     proposal: Proposal, writes: Sequence[Write], warnings: Sequence[str] = (), note: str = ""
 ) -> Card:
-    """Offer an answer as a task and as a comment; what was added says by whom instead.
+    """Offer an answer as a task and as a comment, and a query for its question.
 
-    `note` tells of an answer that is not a model's.
+    What was added says by whom instead. `note` tells of an answer that is not a model's.
     """
 
     def build(share: int) -> Card:
@@ -26,11 +38,12 @@ def answer_card(
         buttons: list[Card] = []
         for kind in _KINDS:
             if write := written(writes, kind, 0):
-                body.append(_added(write, share, f"as {kind} "))
+                body.append(added(write, share, f"as {kind} "))
             else:
-                buttons.append(_add(f"Add as {kind}", proposal, kind, 0))
-        body.append(_origin(proposal, share))
-        return card(body, buttons)
+                buttons.append(add(f"Add as {kind}", proposal.id, kind, 0))
+        buttons.append(submit("Write a query", {"verb": "kql", "proposal": proposal.id}))
+        body.append(origin(proposal, share))
+        return card([*body, *action_rows(buttons)])
 
     return fitted(build)
 
@@ -52,8 +65,8 @@ def tasks_card(proposal: Proposal, writes: Sequence[Write], warnings: Sequence[s
             body.append(subtle("Long tasks are cut here. The incident gets the whole text."))
         as_comment = next((one for one in writes if one.done and one.kind == "comment"), None)
         if as_comment:
-            body.append(_added(as_comment, share, "as a comment ") | {"separator": True})
-        body.append(_origin(proposal, share))
+            body.append(added(as_comment, share, "as a comment ") | {"separator": True})
+        body.append(origin(proposal, share))
         return card(body, _for_all(proposal, writes, as_comment))
 
     return fitted(build)
@@ -71,9 +84,9 @@ def _for_all(proposal: Proposal, writes: Sequence[Write], as_comment: Write | No
             if left > 1
             else "Add the last one"
         )
-        buttons.append(_add(label, proposal, "task", "all"))
+        buttons.append(add(label, proposal.id, "task", "all"))
     if total and not as_comment:
-        buttons.append(_add("Also as a comment", proposal, "comment", "all"))
+        buttons.append(add("Also as a comment", proposal.id, "comment", "all"))
     return buttons
 
 
@@ -82,29 +95,7 @@ def _task(proposal: Proposal, index: int, item: Item, write: Write | None, share
     if item.text.strip():
         lines.append(text(excerpt(item.text, share), spacing="small"))
     if write:
-        lines.append(_added(write, share))
+        lines.append(added(write, share))
     else:
-        lines.append(action_set([_add("Add task", proposal, "task", index)]))
+        lines.append(action_set([add("Add task", proposal.id, "task", index)]))
     return {"type": "Container", "items": lines, "separator": True, "spacing": "medium"}
-
-
-def _add(label: str, proposal: Proposal, kind: WriteKind, item: int | str) -> Card:
-    return execute(label, {"verb": "add", "proposal": proposal.id, "as": kind, "item": item})
-
-
-def _added(write: Write, share: int, how: str = "") -> Card:
-    name = plain(write.by_name, min(60, share))
-    return text(f"✓ Added {how}by {name}, {time_of_day(write.at)}", color="good", spacing="small")
-
-
-def _origin(proposal: Proposal, share: int) -> Card:
-    """Say what answered from what, so that an answer can be judged and found again."""
-    limit = min(40, share)
-    source = proposal.provenance
-    parts = [
-        f"Incident {proposal.incident_number}",
-        plain(source.model, limit),
-        f"prompt {plain(source.prompt, limit)}" if source.prompt else "",
-        counted(len(source.evidence), "piece of evidence", "pieces of evidence"),
-    ]
-    return subtle(" · ".join(part for part in parts if part), separator=True)

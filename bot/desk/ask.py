@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import re
 from collections.abc import Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, replace
 
-from ..domain.budget import ANSWER_TOKENS, EVIDENCE_TOKENS, HISTORY_TOKENS, QUESTION_CHARS
+from ..domain.budget import ANSWER_TOKENS, EVIDENCE_TOKENS, HISTORY_TOKENS
 from ..domain.evidence import Evidence, fence, milder, within
 from ..domain.incident import CaseFile, IncidentRef
 from ..domain.proposal import Item, Proposal, ProposalKind, Provenance
@@ -29,6 +30,11 @@ from .fallback import playbook_answer
 log = logging.getLogger(__name__)
 
 MAX_TURNS = 40
+_QUERY = re.compile(r"^[ \t]*(?:```|~~~)[ \t]*(?:kql|kusto)\b", re.IGNORECASE | re.MULTILINE)
+_UNCHECKED = (
+    "The query in this answer was not checked against this workspace. Press “Write a query” for "
+    "one that is."
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,11 +89,22 @@ async def brief(desk: Desk, said: Said, ref: IncidentRef) -> Briefing:
     )
 
 
-def request(desk: Desk, briefing: Briefing, question: str) -> tuple[Message, ...]:
-    """Lay a briefing out for the model, with a fresh marker around the evidence."""
-    fenced = fence(briefing.evidence, new_marker(), desk.clock.now())
+def request(desk: Desk, briefing: Briefing, question: str, tables: str = "") -> tuple[Message, ...]:
+    """Lay a briefing out for the model, with a fresh marker around the evidence.
+
+    `tables` says what the workspace's tables are, where a query is wanted.
+    """
+    marker = new_marker()
+    fenced = fence(briefing.evidence, marker, desk.clock.now())
     system = desk.prompts["system"].text
-    return conversation(system, fenced, briefing.turns, question[:QUESTION_CHARS])
+    given = [tables, fenced] if tables else [fenced]
+    return conversation(system, given, briefing.turns, question, marker)
+
+
+def tamed(briefing: Briefing) -> Briefing:
+    """The same with less that a content filter may object to: milder evidence, no rows of logs."""
+    turns = tuple(replace(turn, data="") for turn in briefing.turns)
+    return replace(briefing, evidence=milder(briefing.evidence), turns=turns)
 
 
 async def ask(
@@ -117,8 +134,7 @@ async def _write(
         await _stream(desk, request(desk, briefing, question), courier, draft)
     except PromptFiltered as error:
         log.info("the prompt was filtered (%s); trying milder evidence", error.categories)
-        tame = replace(briefing, evidence=milder(briefing.evidence))
-        await _stream(desk, request(desk, tame, question), courier, draft)
+        await _stream(desk, request(desk, tamed(briefing), question), courier, draft)
     except ContextTooLong:
         less = within(briefing.evidence, desk.count, EVIDENCE_TOKENS // 3)
         short = replace(briefing, evidence=less, turns=())
@@ -209,6 +225,7 @@ def _good(desk: Desk, briefing: Briefing, question: str, draft: _Draft) -> Asked
         audit=audited(desk, briefing, "question", "answered", draft.usage),
         proposal=proposal(desk, briefing, "answer", [Item(title, draft.text)], model),
         turn=turn(desk, briefing, question, draft.text, model),
+        note=_UNCHECKED if _QUERY.search(draft.text) else "",
     )
 
 

@@ -9,8 +9,8 @@ from prompts import Prompts
 from prompts.playbook import Playbook
 
 from ..domain.budget import Counter
-from ..domain.incident import IncidentRef
-from ..ports import ChatModel, Clock, Incidents, Store
+from ..domain.incident import IncidentRef, Workspace
+from ..ports import ChatModel, Clock, Incidents, KqlChecker, Logs, Schema, Store
 from .casefile import CaseFiles
 
 
@@ -18,10 +18,13 @@ from .casefile import CaseFiles
 class Desk:
     """The desk of one workspace."""
 
-    workspace: str
+    workspace: Workspace
     incidents: Incidents
     cases: CaseFiles
     model: ChatModel
+    logs: Logs
+    schema: Schema
+    checker: KqlChecker
     store: Store
     clock: Clock
     prompts: Prompts
@@ -30,7 +33,7 @@ class Desk:
 
     def ref(self, incident_id: str) -> IncidentRef:
         """Name an incident of this workspace."""
-        return IncidentRef(self.workspace, incident_id)
+        return IncidentRef(self.workspace.name, incident_id)
 
 
 def new_id() -> str:

@@ -31,6 +31,7 @@ from .desk import Desk
 # Longer than a click may take: until then another replica may still be writing.
 ABANDONED = timedelta(seconds=30)
 _GONE = "This card is too old, or not mine. Please ask again."
+_NOT_TO_RUN = "This query is not put on the incident: somebody might run it."
 _ELSEWHERE = "This button belongs to another conversation."
 
 
@@ -57,7 +58,9 @@ class Postings:
         item: int | Literal["all"],
     ) -> Posted:
         """Write what a button stands for. Raises ClickRefused and SentinelError."""
-        proposal = await _checked(desk, clicked, proposal_id)
+        proposal = await checked(desk, clicked, proposal_id)
+        if proposal.query is not None and proposal.query.refused:
+            raise ClickRefused(_NOT_TO_RUN)
         indexes = _indexes(proposal, kind, item)
         lock = self._locks.setdefault(proposal.id, asyncio.Lock())
         async with lock:
@@ -68,7 +71,7 @@ class Postings:
             return Posted(proposal, await desk.store.writes(proposal.id))
 
 
-async def _checked(desk: Desk, clicked: Clicked, proposal_id: str) -> Proposal:
+async def checked(desk: Desk, clicked: Clicked, proposal_id: str) -> Proposal:
     """Load a proposal and hold the click against it: tenant, place, age. Raises ClickRefused."""
     proposal = await desk.store.proposal(proposal_id)
     if proposal is None or proposal.tenant != clicked.analyst.tenant:
@@ -146,9 +149,9 @@ async def _write(desk: Desk, proposal: Proposal, write: Write) -> None:
 
 
 def _comment(proposal: Proposal) -> str:
-    if proposal.kind == "answer":
-        return for_sentinel(proposal.items[0].text)
-    return "<h4>Proposed tasks</h4>" + "".join(_listed(item) for item in proposal.items)
+    if proposal.kind == "tasks":
+        return "<h4>Proposed tasks</h4>" + "".join(_listed(item) for item in proposal.items)
+    return for_sentinel(proposal.items[0].text)
 
 
 def _listed(item: Item) -> str:

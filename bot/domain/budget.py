@@ -6,10 +6,12 @@ from collections.abc import Callable
 from functools import lru_cache
 from typing import Any, cast
 
-# A request has four parts. The answer's share is set with the request; what is left of a modest
+# A request has these parts. The answer's share is set with the request; what is left of a modest
 # 32,000 keeps a turn's price bounded however long the chat grows.
 HISTORY_TOKENS = 6_000
 EVIDENCE_TOKENS = 12_000
+SCHEMA_TOKENS = 3_000
+ROWS_CHARS = 6_000
 QUESTION_CHARS = 4_000
 ANSWER_TOKENS = 4_000
 

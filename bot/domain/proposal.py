@@ -9,6 +9,7 @@ from datetime import datetime, timedelta
 from typing import Any, Literal
 
 from .incident import IncidentRef
+from .query import WrittenQuery
 
 # A fixed namespace makes the name of a write the same on every replica and after every restart.
 _WRITES = uuid.UUID("b0a7a6c5-52b5-4d0a-9c3c-0d6f0f3c9f11")
@@ -16,7 +17,7 @@ _WRITES = uuid.UUID("b0a7a6c5-52b5-4d0a-9c3c-0d6f0f3c9f11")
 LIFETIME = timedelta(days=7)
 
 WriteKind = Literal["task", "comment"]
-ProposalKind = Literal["answer", "tasks"]
+ProposalKind = Literal["answer", "tasks", "query"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +48,7 @@ class Proposal:
     """The stored side of a card: the card itself carries only `id`.
 
     `message` is what was said above the card, so that the whole message can be edited later.
+    `query` is there where the kind is `query`; its one item is what goes on the incident.
     """
 
     id: str
@@ -59,6 +61,7 @@ class Proposal:
     provenance: Provenance
     created: datetime
     message: Mapping[str, Any] = field(default_factory=dict[str, Any])
+    query: WrittenQuery | None = None
 
     def expired(self, now: datetime) -> bool:
         """Say whether a click comes too late."""

@@ -9,7 +9,6 @@ from pathlib import Path
 from ..errors import StoreError
 
 _APPLICATION = 0x43617365  # "Case": tells our database from another program's
-_VERSION = 1
 
 # Times are microseconds since 1970 in UTC; JSON columns are as `bot.records` writes them. Every
 # index is one more page to write in each transaction: there is none that a sort or a short scan
@@ -94,6 +93,16 @@ _TABLES = (
     )""",
     "CREATE INDEX audit_incident ON audit (workspace, incident, at, claim)",
 )
+# What each version added: a new file gets all of it, an older one what it lacks. What stands here
+# was released, so it does not change.
+_VERSIONS = (
+    _TABLES,
+    (
+        "CREATE TABLE kept (key TEXT PRIMARY KEY, body BLOB NOT NULL, at INTEGER NOT NULL)",
+        "ALTER TABLE turns ADD COLUMN data TEXT NOT NULL DEFAULT ''",
+    ),
+)
+_VERSION = len(_VERSIONS)
 
 _REASONS = {
     sqlite3.SQLITE_BUSY: "another process keeps it locked",
@@ -147,8 +156,8 @@ def _prepare(db: sqlite3.Connection, path: str) -> None:
     db.execute("PRAGMA secure_delete = ON")
     with db:
         db.execute("BEGIN IMMEDIATE")
-        if _number(db, "PRAGMA user_version") == 0:
-            for statement in _TABLES:
+        if (version := _number(db, "PRAGMA user_version")) < _VERSION:
+            for statement in (each for added in _VERSIONS[version:] for each in added):
                 db.execute(statement)
             db.execute(f"PRAGMA application_id = {_APPLICATION}")
             db.execute(f"PRAGMA user_version = {_VERSION}")

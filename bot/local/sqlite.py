@@ -121,7 +121,7 @@ class SqliteStore:
     async def turns(self, thread: Thread, limit: int) -> tuple[Turn, ...]:
         """The newest `limit` turns of a history by when they were asked, oldest first."""
         rows = await self._db.rows(
-            "SELECT id, question, answer, asked, tokens, model, prompt FROM turns"
+            "SELECT id, question, answer, asked, tokens, model, prompt, data FROM turns"
             " WHERE tenant = ? AND analyst = ? AND workspace = ? AND incident = ?"
             " ORDER BY asked DESC, rowid DESC LIMIT ?",
             *thread_columns(thread),
@@ -203,7 +203,7 @@ class SqliteStore:
         )
         return tuple(write_of(row) for row in rows)
 
-    # places, outbox, audit
+    # places, outbox, documents, audit
 
     async def keep_place(self, tenant: str, conversation: str, place: JsonObject) -> None:
         """Keep what is known of a place, instead of what was."""
@@ -256,6 +256,21 @@ class SqliteStore:
             activity_id,
             key,
         )
+
+    async def keep(self, key: str, value: JsonObject, now: datetime) -> None:
+        """Keep one document under a name, in place of the one before."""
+        await self._db.changed(
+            "INSERT INTO kept VALUES (?, ?, ?)"
+            " ON CONFLICT (key) DO UPDATE SET body = excluded.body, at = excluded.at",
+            key,
+            encoded(value),
+            micros(now),
+        )
+
+    async def kept(self, key: str) -> JsonObject | None:
+        """The document kept under a name, or None."""
+        rows = await self._db.rows("SELECT body FROM kept WHERE key = ?", key)
+        return decoded(rows[0][0]) if rows else None
 
     async def record(self, item: AuditItem) -> None:
         """Append one line to the audit."""

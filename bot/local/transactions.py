@@ -31,9 +31,9 @@ def thread_columns(thread: Thread) -> tuple[str, str, str, str]:
 
 
 def turn_of(row: tuple[Any, ...]) -> Turn:
-    """Read a turn from its columns: id, question, answer, asked, tokens, model, prompt."""
-    id, question, answer, asked, tokens, model, prompt = row
-    return Turn(id, question, answer, moment(asked), tokens, model, prompt)
+    """Read a turn from its columns, in the order of `Turn`'s fields."""
+    id, question, answer, asked, *rest = row
+    return Turn(id, question, answer, moment(asked), *rest)
 
 
 def write_of(row: tuple[Any, ...]) -> Write:
@@ -83,7 +83,7 @@ def commit(db: sqlite3.Connection, outcome: Outcome, owner: str) -> bool:
     if outcome.thread is not None and outcome.turn is not None:
         turn = outcome.turn
         db.execute(
-            "INSERT INTO turns VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING",
+            "INSERT INTO turns VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING",
             (
                 *thread_columns(outcome.thread),
                 turn.id,
@@ -93,6 +93,7 @@ def commit(db: sqlite3.Connection, outcome: Outcome, owner: str) -> bool:
                 turn.tokens,
                 turn.model,
                 turn.prompt,
+                turn.data,
             ),
         )
     if outcome.proposal is not None:

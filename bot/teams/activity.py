@@ -14,7 +14,6 @@ from ..domain.people import Analyst, Place
 from ..errors import NotAllowed, NotAnActivity
 from ..ports import Claim, JsonObject
 
-MAX_BODY = 256 * 1024
 _MAX_ID = 1_000
 _MAX_DEPTH = 64
 

@@ -1,112 +1,16 @@
-"""Decides whether a request comes from the Bot Framework: RS256 tokens against its published keys.
+"""Decides whether a request comes from the Bot Framework.
 
 Stricter than the SDK: a token needs `exp`, a service URL that is the activity's, and the channel's
-own issuer; there is no emulator path. A key that is not known is looked up again, at most every few
-seconds, so that a rotation is followed and a stranger costs nothing.
+own issuer; there is no emulator path.
 """
 
 from __future__ import annotations
 
-import asyncio
-import logging
-from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any, cast
-
-import aiohttp
-import jwt
-
-from .. import wire
-from ..domain import endpoint
-from ..errors import NotAuthenticated, TooBusy
-from ..ports import Clock, JsonObject
-
-log = logging.getLogger(__name__)
+from ..errors import NotAuthenticated
+from ..ports import JsonObject
+from ..signing import SigningKey, SigningKeys, verified
 
 ISSUER = "https://api.botframework.com"
-LEEWAY_SECONDS = 300
-REFETCH_SECONDS = 5.0
-KEYS_FRESH_SECONDS = 12 * 3600.0
-
-
-@dataclass(frozen=True, slots=True)
-class SigningKey:
-    """A published key and the channels it may sign for (`None`: the document does not say)."""
-
-    key: Any
-    endorsements: frozenset[str] | None
-
-
-class SigningKeys:
-    """The issuer's keys by `kid`, fetched without blocking and kept."""
-
-    def __init__(self, session: aiohttp.ClientSession, metadata_url: str, clock: Clock) -> None:
-        self._session = session
-        self._metadata_url = metadata_url
-        self._clock = clock
-        self._keys: Mapping[str, SigningKey] = {}
-        self._fetched = float("-inf")
-        self._tried = float("-inf")
-        self._lock = asyncio.Lock()
-
-    async def find(self, kid: str) -> SigningKey | None:
-        """Look a key up, asking the issuer where it is unknown or the keys are old.
-
-        Raises TooBusy when no keys could be had at all.
-        """
-        fresh = self._clock.monotonic() - self._fetched < KEYS_FRESH_SECONDS
-        # While one request asks the issuer, however slowly, the others go on with the old keys.
-        if kid in self._keys and (fresh or self._lock.locked()):
-            return self._keys[kid]
-        async with self._lock:
-            if self._clock.monotonic() - self._tried >= REFETCH_SECONDS:
-                await self._fetch()
-                # Counted from its end: those who waited need no fetch of their own.
-                self._tried = self._clock.monotonic()
-        if not self._keys:
-            raise TooBusy("The signing keys cannot be read at the moment.")
-        return self._keys.get(kid)
-
-    async def _fetch(self) -> None:
-        try:
-            metadata = await self._document(self._metadata_url)
-            jwks_uri = str(metadata.get("jwks_uri", ""))
-            if endpoint.problem(jwks_uri):
-                raise wire.Unreachable("the metadata names no usable key address")
-            found = await self._document(jwks_uri)
-        except wire.Unreachable as error:
-            log.warning("signing keys could not be fetched: %s", error)
-            return
-        listed = found.get("keys")
-        entries = cast(list[Any], listed) if isinstance(listed, list) else []
-        keys = {kid: key for kid, key in map(_parse_key, entries) if kid and key}
-        if keys:
-            self._keys = keys
-            self._fetched = self._clock.monotonic()
-
-    async def _document(self, url: str) -> JsonObject:
-        answer = await wire.request(self._session, "GET", url, clock=self._clock, timeout=5.0)
-        data = answer.json
-        if answer.status != 200 or not isinstance(data, dict):
-            raise wire.Unreachable(f"status {answer.status}")
-        return cast(JsonObject, data)
-
-
-def _parse_key(entry: Any) -> tuple[str, SigningKey | None]:
-    if not isinstance(entry, dict):
-        return "", None
-    fields = cast(JsonObject, entry)
-    try:
-        key = jwt.PyJWK(fields, algorithm="RS256").key
-    except jwt.PyJWTError:
-        return "", None
-    listed = fields.get("endorsements")
-    endorsements = (
-        frozenset(str(each) for each in cast(list[Any], listed))
-        if isinstance(listed, list)
-        else None
-    )
-    return str(fields.get("kid", "")), SigningKey(key, endorsements)
 
 
 class BotFrameworkTokens:
@@ -118,29 +22,7 @@ class BotFrameworkTokens:
 
     async def claims(self, authorization: str) -> tuple[JsonObject, SigningKey]:
         """Verify the `Authorization` header: its claims and key. Raises NotAuthenticated."""
-        scheme, _, token = authorization.partition(" ")
-        if scheme.lower() != "bearer" or not token:
-            raise NotAuthenticated("A bearer token is needed.")
-        try:
-            header = jwt.get_unverified_header(token)
-            kid = header.get("kid")
-            if header.get("alg") != "RS256" or not isinstance(kid, str):
-                raise NotAuthenticated("The token is not signed as the Bot Framework signs.")
-            key = await self._keys.find(kid)
-            if key is None:
-                raise NotAuthenticated("The token is signed with a key that is not known.")
-            claims = jwt.decode(
-                token,
-                key.key,
-                algorithms=["RS256"],
-                audience=self._app_id,
-                issuer=ISSUER,
-                leeway=LEEWAY_SECONDS,
-                options={"require": ["exp", "iss", "aud"], "strict_aud": True},
-            )
-        except (jwt.PyJWTError, ValueError) as error:
-            raise NotAuthenticated("The token is not valid.") from error
-        return claims, key
+        return await verified(self._keys, authorization, issuers=[ISSUER], audiences=[self._app_id])
 
     @staticmethod
     def check_activity(claims: JsonObject, key: SigningKey, activity: JsonObject) -> None:

@@ -46,6 +46,7 @@ TURN_SECONDS = 300.0
 CLICK_SECONDS = 9.0
 _CLAIM, _BODY, _DONE = "casemate.claim", "casemate.body", "casemate.done"
 _SLOW = "This took too long, and I stopped. Please ask again, perhaps for less at once."
+_TOO_LONG = "This takes longer than a click may. Please say it in words."
 _SLOW_CLICK = "Sentinel did not answer in time. Click again: nothing is added twice."
 
 
@@ -149,7 +150,7 @@ class Bot(ActivityHandler):
         value = body.get("value")
         answering: Coroutine[Any, Any, Answered]
         if not said.text and isinstance(value, dict):
-            answering = self._submitted(body, said, cast(JsonObject, value))
+            answering = self._submitted(body, said, cast(JsonObject, value), stream)
         else:
             answering = cast(Coroutine[Any, Any, Answered], self._respond(said, stream))
         try:
@@ -182,9 +183,13 @@ class Bot(ActivityHandler):
 
     # a click
 
-    async def _submitted(self, body: JsonObject, said: Said, data: JsonObject) -> Answered:
+    async def _submitted(
+        self, body: JsonObject, said: Said, data: JsonObject, stream: Stream
+    ) -> Answered:
         """`Action.Submit`: the card is edited where it stands, and what is new is said."""
-        clicking = await self._click(Clicked(said.analyst, said.place, data, said.at))
+        clicking = await self._click(Clicked(said.analyst, said.place, data, said.at, said.id))
+        if clicking.then is not None:
+            return await clicking.then(stream)
         if clicking.answered is not None:
             return clicking.answered
         await self._edit(body, said.place, clicking)
@@ -215,6 +220,8 @@ class Bot(ActivityHandler):
         except Exception:
             log.exception("a click failed")
             return _said(UNEXPECTED_CLICK)
+        if clicking.then is not None:
+            return _said(_TOO_LONG)
         if clicking.card is None:
             return _said("Done.")
         if not place.streams:

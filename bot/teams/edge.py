@@ -6,24 +6,21 @@ sender. Only then is anything kept or done. Every refusal is a status and a sent
 
 from __future__ import annotations
 
-import asyncio
 import logging
 import uuid
 from dataclasses import dataclass
 
-import orjson
 from aiohttp import web
 
-from ..errors import NotAllowed, NotAnActivity, Refused, StoreError, TooBusy, TooLarge
+from ..bodies import READ_SECONDS, json, read_body, refusal
+from ..errors import NotAllowed, Refused, StoreError, TooBusy
 from ..ports import Clock, JsonObject
-from .activity import MAX_BODY, analyst_of, claim_of, parse, service_url_allowed, tenant_of
+from .activity import analyst_of, claim_of, parse, service_url_allowed, tenant_of
 from .authentication import BotFrameworkTokens
 from .bot import Bot
 from .turns import Turns
 
 log = logging.getLogger(__name__)
-
-READ_SECONDS = 10.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,16 +61,13 @@ class Edge:
                 activity["id"] = activity.get("id") or uuid.uuid4().hex
                 await self._turns.accept(claim_of(activity, self._clock.now()))
             return web.Response(status=202)
-        except TooBusy as error:
-            return refusal(error, {"Retry-After": str(error.retry_after)})
         except Refused as error:
-            headers = {"WWW-Authenticate": "Bearer"} if error.status == 401 else {}
-            log.info("refused a request with %d: %s", error.status, error.sentence)
-            return refusal(error, headers)
+            return refusal(error)
         except StoreError as error:
             log.error("the store does not answer: %s", error.sentence)
-            busy = TooBusy("Casemate cannot keep messages at the moment. Please try again.")
-            return refusal(busy, {"Retry-After": "5"})
+            return refusal(
+                TooBusy("Casemate cannot keep messages at the moment. Please try again.")
+            )
 
     async def _admitted(self, request: web.Request) -> JsonObject:
         admission = self._admission
@@ -102,34 +96,3 @@ class Edge:
 def _known(activity: JsonObject) -> bool:
     """Anonymous users and guests of meetings have no Entra object id."""
     return analyst_of(activity).id == activity["from"].get("aadObjectId")
-
-
-async def read_body(request: web.Request, seconds: float = READ_SECONDS) -> bytes:
-    """Read at most the size of an activity. Raises TooLarge, NotAnActivity."""
-    too_large = TooLarge(f"The body is over {MAX_BODY // 1024} KiB.")
-    if (request.content_length or 0) > MAX_BODY:
-        raise too_large
-    body = bytearray()
-    try:
-        async with asyncio.timeout(seconds):
-            async for chunk in request.content.iter_any():
-                body += chunk
-                if len(body) > MAX_BODY:
-                    raise too_large
-    except (TimeoutError, web.RequestPayloadError) as error:
-        raise NotAnActivity("The body did not arrive whole.") from error
-    return bytes(body)
-
-
-def json(
-    body: JsonObject, status: int = 200, headers: dict[str, str] | None = None
-) -> web.Response:
-    """A JSON response."""
-    return web.Response(
-        body=orjson.dumps(body), status=status, headers=headers, content_type="application/json"
-    )
-
-
-def refusal(error: Refused, headers: dict[str, str] | None = None) -> web.Response:
-    """A refusal as status and sentence; nothing else of what we know."""
-    return json({"error": error.sentence}, error.status, headers)

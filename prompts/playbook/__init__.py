@@ -1,12 +1,12 @@
 """The desk's own playbook: what each ATT&CK tactic means here, and what to do about it first.
 
-It answers when the model cannot, and it is data: one YAML file a tactic.
+It answers when the model cannot, and it is data: one YAML file a tactic, one KQL file a query.
 """
 
 from __future__ import annotations
 
 import string
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 from itertools import zip_longest
 from pathlib import Path
@@ -15,6 +15,9 @@ from typing import Any, cast
 import yaml
 
 from bot.errors import SettingsError
+
+from . import queries as kql
+from .queries import PlaybookQuery
 
 MAX_TITLE_CHARS = 100
 MAX_DESCRIPTION_CHARS = 300
@@ -72,6 +75,7 @@ class Playbook:
 
     tactics: tuple[Tactic, ...]
     general: Tactic
+    queries: tuple[PlaybookQuery, ...] = ()
 
     def __iter__(self) -> Iterator[Tactic]:
         return iter(self.tactics)
@@ -98,21 +102,56 @@ class Playbook:
         rounds = zip_longest(*(tactic.tasks for tactic in tactics))
         return tuple(dict.fromkeys(task for each in rounds for task in each if task))
 
+    def queries_for(
+        self,
+        tactics: Iterable[str],
+        entity_names: Collection[str],
+        tables: Collection[str] | None = None,
+    ) -> tuple[PlaybookQuery, ...]:
+        """The queries that fit an incident: the most urgent tactic's first, the general ones last.
+
+        All names that a query uses are among `entity_names`, and all its tables among `tables`
+        unless that is None, for not known. Of one tactic, those it fits best come first.
+        """
+        urgent = sorted(self.known(tactics), key=lambda each: each.urgency)
+        order = [*(tactic.name for tactic in urgent), _GENERAL]
+
+        def rank(query: PlaybookQuery) -> tuple[int, int]:
+            return min(
+                (order.index(name), at) for at, name in enumerate(query.tactics) if name in order
+            )
+
+        fitting = (
+            query
+            for query in self.queries
+            if not set(order).isdisjoint(query.tactics)
+            and set(entity_names).issuperset(query.entities)
+            and (tables is None or set(tables).issuperset(query.tables))
+        )
+        return tuple(sorted(fitting, key=rank))
+
 
 def playbook(override: Path | None = None) -> Playbook:
     """Read the playbook, once, at start (blocking).
 
-    A file in the folder `playbook` under `override` replaces the tactic it names, or adds one.
-    Raises SettingsError with every problem of every file.
+    A file in the folder `playbook` under `override` replaces the tactic it names, or adds one; a
+    file in its folder `kql` replaces the query of the same file name, or adds one. Raises
+    SettingsError with every problem of every file.
     """
     problems: list[str] = []
     tactics = _read(_PACKAGE, problems)
+    queries = kql.read(_PACKAGE / "kql", problems)
     if override is not None:
         tactics |= _read(override / "playbook", problems)
+        queries |= kql.read(override / "playbook" / "kql", problems)
+    for query in queries.values():
+        for name in query.tactics:
+            if name not in tactics:
+                problems.append(f"playbook/kql/{query.name}.kql: there is no tactic {name}")
     if problems:
         raise SettingsError(problems)
     general = tactics.pop(_GENERAL)
-    return Playbook(tuple(tactics.values()), general)
+    return Playbook(tuple(tactics.values()), general, tuple(queries.values()))
 
 
 def _read(folder: Path, problems: list[str]) -> dict[str, Tactic]:

@@ -9,7 +9,7 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, cast
 
-from . import rules
+from . import rows, rules
 from .asked import Asked
 
 TASKS_CHARS = 1_900
@@ -19,6 +19,11 @@ Rule = Callable[[Asked], str]
 
 # The rule whose words stand first in a question answers it; of two at one place the upper one.
 RULES: Sequence[tuple[str, Rule]] = (
+    (
+        r"explain (?:the|these) rows|what do (?:the|these) rows|erkläre? (?:die|diese) zeilen|"
+        r"expliquer? (?:les|ces) lignes|explica(?:r|me)? (?:las|estas) filas",
+        rows.explain,
+    ),
     (r"hand-? ?over|übergabe|passation|traspaso|relevo", rules.handover),
     (r"summar|overview|zusammenfass|überblick|résum|resum", rules.summary),
     (
@@ -80,7 +85,7 @@ def answer(asked: Asked) -> str:
     if not asked.evidence.exhibits:
         return "\n\n".join([*parts, asked.say("nothing"), asked.say("try")])
     if asked.earlier:
-        previous = " ".join(asked.earlier[-1][0].split())
+        previous = " ".join(asked.earlier[-1][0].split("\n\n")[0].split())
         short = previous if len(previous) <= 80 else f"{previous[:80].rstrip()}..."
         parts.append(asked.say("following", question=short))
     parts.append(_rule(asked.question)(asked))
@@ -101,7 +106,7 @@ def answer_object(asked: Asked, schema: Mapping[str, Any]) -> dict[str, Any]:
 
 def every_answer(asked: Asked) -> str:
     """All rules one after the other: a long answer."""
-    rules = dict.fromkeys(rule for _, rule in RULES)
+    rules = dict.fromkeys(rule for _, rule in RULES if rule is not rows.explain)
     return "\n\n".join([asked.say("mark"), *(rule(asked) for rule in rules)])
 
 

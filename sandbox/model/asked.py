@@ -19,13 +19,17 @@ Phrases = Mapping[str, Mapping[str, Any]]
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """A question with all that may be used to answer it; `earlier` is (question, answer) pairs."""
+    """A question with all that may be used to answer it.
+
+    `earlier` is (question, answer) pairs, `messages` the whole conversation as (role, text).
+    """
 
     question: str
     earlier: tuple[tuple[str, str], ...]
     evidence: CaseEvidence
     playbook: Playbook
     phrases: Phrases
+    messages: tuple[tuple[str, str], ...] = ()
 
     @property
     def language(self) -> str:

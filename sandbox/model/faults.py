@@ -28,6 +28,13 @@ FAULTS = {
     "long": "an answer of about 60,000 characters, whatever the limit",
     "link": "an answer with links, images, HTML, hidden characters and a mention",
 }
+# Words without a mark, for a question that asks for a query: they hold through its repair rounds.
+QUERY_FAULTS = {
+    "misspelt column": "the first query has a wrong column name; told so, the model mends it",
+    "hopeless": "the query has a wrong column name in every round",
+    "fenced": "prose and a fenced block in place of JSON",
+    "foreign workspace": "the query reads another workspace",
+}
 LINKS = (
     "A [link](https://evil.example/steal?q=1), an ![image](https://evil.example/pixel.png), a bare "
     "https://evil.example/path and <https://evil.example/auto>, [by reference][r].\n\n"
@@ -48,6 +55,11 @@ def fault(question: str) -> tuple[str, str]:
         return question, ""
     word = (found[1] or found[2]).lower()
     return _WORD.sub(" ", question).strip(), word if word in FAULTS else "help"
+
+
+def query_fault(question: str) -> str:
+    """The words in a question that make its query wrong; empty where there are none."""
+    return next((words for words in QUERY_FAULTS if words in question.lower()), "")
 
 
 def refusal(word: str, model: str) -> web.Response | None:

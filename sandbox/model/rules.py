@@ -192,7 +192,9 @@ def fallback(asked: Asked) -> str:
     ]
     more = [f"- {each.text('text')}" for each in asked.evidence.of("more")]
     shown = [*lines[:20], *([f"- ... ({len(lines) - 20})"] if len(lines) > 20 else []), *more]
-    return "\n\n".join([asked.say("fallback"), "\n".join(shown), asked.say("try")])
+    return "\n\n".join(
+        [asked.say("fallback"), "\n".join(shown), asked.say("ask_logs"), asked.say("try")]
+    )
 
 
 # --- shared pieces -------------------------------------------------------------------------------

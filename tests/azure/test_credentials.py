@@ -16,6 +16,7 @@ from bot.azure.credentials import (
     Tokens,
     arm_scope,
     credential,
+    logs_scope,
 )
 from bot.errors import CasemateError
 from tests.clock import FakeClock
@@ -278,3 +279,16 @@ async def test_neither_secret_nor_token_shows(tokens, entra, authority, session,
     assert SECRET not in shown
     assert "t0k3n" not in shown
     assert CONNECTOR_SCOPE == "https://api.botframework.com/.default"
+
+
+@pytest.mark.parametrize(
+    ("endpoint", "scope"),
+    [
+        ("https://api.loganalytics.azure.com", "https://api.loganalytics.io/.default"),
+        ("https://api.loganalytics.io/v1", "https://api.loganalytics.io/.default"),
+        ("https://api.loganalytics.us", "https://api.loganalytics.us/.default"),
+        ("https://api.loganalytics.azure.cn", "https://api.loganalytics.azure.cn/.default"),
+    ],
+)
+def test_each_cloud_s_logs_have_their_own_scope(endpoint, scope):
+    assert logs_scope(endpoint) == scope

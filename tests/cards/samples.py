@@ -5,6 +5,7 @@ from datetime import UTC, datetime, timedelta
 
 from bot.domain.incident import Alert, CaseFile, Comment, Entity, Incident, IncidentRef, Task
 from bot.domain.proposal import Item, Proposal, Provenance, Write
+from bot.domain.query import Column, Rows, WrittenQuery
 from bot.domain.transcript import Turn
 
 NOW = datetime(2026, 11, 24, 10, 2, tzinfo=UTC)
@@ -119,3 +120,93 @@ def turn(number: int, **changes: str) -> Turn:
 
 
 TURNS = tuple(turn(number) for number in range(1, 4))
+
+
+KQL = """\
+let accounts = dynamic(["li.wei@contoso.example"]);
+SigninLogs
+| where TimeGenerated > ago(7d)
+| where UserPrincipalName in~ (accounts)
+    or IPAddress == "203.0.113.7"
+| project TimeGenerated, UserPrincipalName, IPAddress, ResultType, ConditionalAccessStatus
+| order by TimeGenerated desc"""
+CHECKED = WrittenQuery(
+    kql=KQL,
+    explanation="Sign-ins of the account, and of anyone from the anonymous address, in 7 days.",
+    assumptions=("The address did not change within the week.",),
+    tables=61,
+    cautions=("The query reads all columns of a large table.",),
+)
+UNCHECKED = replace(CHECKED, tables=None)
+FLAGGED = replace(
+    CHECKED,
+    kql=KQL.replace("UserPrincipalName", "UserName"),
+    problems=(
+        "SigninLogs has no column UserName. Did you mean UserDisplayName or UserPrincipalName?",
+        "The second of these is here to show that each has its line.",
+    ),
+)
+REFUSED = WrittenQuery(
+    kql='externaldata(line: string) ["https://evil.example/list.csv"]\n| take 10',
+    explanation="Reads the list that the alert names.",
+    tables=61,
+    problems=("externaldata reads files from a web address, which is outside this workspace.",),
+    refused=True,
+)
+LINK = "https://portal.azure.com/#@t/blade/Logs/q/H4sIAAAA"
+
+
+def asked(query: WrittenQuery, **changes: object) -> Proposal:
+    proposed = proposal(Item("KQL to run", query.kql), kind="query")
+    source = replace(proposed.provenance, question="Who else?", prompt="kql 77ab01c3")
+    values = {"query": query, "provenance": source, **changes}
+    return replace(proposed, **values)  # type: ignore[arg-type]
+
+
+SIGN_INS = tuple(
+    Column(name, type)
+    for name, type in (
+        ("TenantId", "guid"),
+        ("TimeGenerated", "datetime"),
+        ("CorrelationId", "string"),
+        ("UserPrincipalName", "string"),
+        ("IPAddress", "string"),
+        ("ResultType", "string"),
+        ("AppDisplayName", "string"),
+        ("LocationDetails", "dynamic"),
+        ("RiskDetail", "string"),
+        ("Type", "string"),
+    )
+)
+
+
+def sign_in(number: int) -> tuple[object, ...]:
+    user = ("li.wei", "svc-backup", "alexandra.konstantinopoulou")[number % 3]
+    return (
+        "5b1f0c3e-0000-4000-8000-000000000001",
+        NOW - timedelta(minutes=61 + 7 * number, seconds=number),
+        f"c0ffee00-0000-4000-8000-{number:012d}",
+        f"{user}@contoso.example",
+        f"203.0.113.{7 + number % 2}",
+        "0" if number % 4 else "50126",
+        "Office 365 Exchange Online",
+        {"city": "Frankfurt", "countryOrRegion": "DE"},
+        "",
+        "SigninLogs",
+    )
+
+
+ROWS = Rows(SIGN_INS, tuple(map(sign_in, range(37))), timespan=timedelta(days=7))
+PARTIAL = replace(
+    ROWS,
+    rows=ROWS.rows[:3],
+    partial="The result is not complete: the query used more memory than it may.",
+)
+CAPPED = replace(ROWS, rows=tuple(map(sign_in, range(100))), capped=True)
+ONE_ROW = replace(ROWS, rows=ROWS.rows[:1])
+NO_ROWS = replace(ROWS, rows=(), timespan=timedelta(days=1))
+COUNTS = Rows(
+    (Column("IPAddress", "string"), Column("Count", "long"), Column("SentBytes", "real")),
+    (("203.0.113.7", 12345, 1048576.5), ("198.51.100.20", 3, 0.0)),
+    timespan=timedelta(hours=36),
+)

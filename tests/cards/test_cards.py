@@ -2,7 +2,6 @@
 
 import json
 import re
-from collections.abc import Iterator
 from dataclasses import fields, replace
 from datetime import UTC, datetime, timedelta, timezone
 from typing import Any
@@ -21,12 +20,16 @@ from bot.cards import (
     history_card,
     incident_card,
     incidents_card,
+    query_card,
+    rows_card,
     size,
     tasks_card,
 )
-from bot.cards._format import age, counted, excerpt, listed, moment, spaced, time_of_day
+from bot.cards._format import age, counted, excerpt, listed, moment, period, spaced, time_of_day
 from bot.domain.incident import CaseFile, Entity, Incident
 from bot.domain.proposal import Item, Proposal, Write
+from bot.domain.query import Column, Rows, WrittenQuery
+from tests.cards.reading import buttons, fact, labels, walk, words
 from tests.cards.samples import (
     ANSWER,
     BARE,
@@ -36,40 +39,12 @@ from tests.cards.samples import (
     NOW,
     PROPOSED,
     TASKS,
+    asked,
     incident,
     proposal,
     turn,
     write,
 )
-
-
-def walk(value: Any) -> Iterator[Card]:
-    """Yield every object in a card."""
-    if isinstance(value, dict):
-        yield value
-    for inner in value.values() if isinstance(value, dict) else value:
-        if isinstance(inner, dict | list):
-            yield from walk(inner)
-
-
-def buttons(card: Card) -> list[Card]:
-    return [one for part in walk(card) for one in part.get("actions", [])]
-
-
-def labels(card: Card) -> list[str]:
-    return [button["title"] for button in buttons(card)]
-
-
-def words(card: Card) -> list[str]:
-    """Every text that is read as Markdown."""
-    blocks = [part["text"] for part in walk(card) if part.get("type") == "TextBlock"]
-    return blocks + [fact["value"] for part in walk(card) for fact in part.get("facts", [])]
-
-
-def fact(card: Card, name: str) -> str | None:
-    pairs = [pair for part in walk(card) for pair in part.get("facts", [])]
-    return next((pair["value"] for pair in pairs if pair["title"] == name), None)
-
 
 # --- how values read -----------------------------------------------------------------------------
 
@@ -106,6 +81,21 @@ def test_a_time_of_day_is_in_utc() -> None:
 )
 def test_an_age_is_rough(ago: timedelta, said: str) -> None:
     assert age(NOW - ago, NOW) == said
+
+
+@pytest.mark.parametrize(
+    ("span", "said"),
+    [
+        (timedelta(days=7), "the last 7 days"),
+        (timedelta(days=1), "the last day"),
+        (timedelta(hours=36), "the last 36 hours"),
+        (timedelta(hours=1), "the last hour"),
+        (timedelta(minutes=90), "the last 90 minutes"),
+        (timedelta(0), "the last minute"),
+    ],
+)
+def test_a_period(span: timedelta, said: str) -> None:
+    assert period(span) == said
 
 
 @pytest.mark.parametrize(
@@ -237,7 +227,7 @@ def test_an_answer_is_added_as_either(
     writes: list[Write], offered: list[str], said: list[str]
 ) -> None:
     card = answer_card(ANSWER, writes)
-    assert labels(card) == offered
+    assert labels(card) == [*offered, "Write a query"]
     assert [line for line in words(card) if "Added" in line] == said
 
 
@@ -282,8 +272,9 @@ def test_a_button_carries_opaque_ids_only() -> None:
     wanted.append(add | {"as": "comment", "item": "all"})
     assert sent == {json.dumps(data, sort_keys=True) for data in wanted}
     assert [one["data"] for one in buttons(answer_card(ANSWER, []))] == [
-        {"verb": "add", "proposal": ANSWER.id, "as": kind, "item": 0}
-        for kind in ("task", "comment")
+        {"verb": "add", "proposal": ANSWER.id, "as": "task", "item": 0},
+        {"verb": "add", "proposal": ANSWER.id, "as": "comment", "item": 0},
+        {"verb": "kql", "proposal": ANSWER.id},
     ]
     assert buttons(incidents_card([INCIDENT], NOW, more=False))[0]["data"] == {
         "verb": "incident",
@@ -315,13 +306,16 @@ def test_an_old_client_submits_the_same_data(card: Card) -> None:
         }
 
 
+WORDS = ("incidents", "summary", "tasks", "kql", "history")
+
+
 def test_words_are_said_by_the_analyst() -> None:
     said = [
         [one["data"] for one in buttons(card) if one["type"] == "Action.Submit"]
         for card in (help_card(), incident_card(INCIDENT, NOW))
     ]
     assert said == [
-        [{"verb": "say", "words": word} for word in ("incidents", "summary", "tasks", "history")],
+        [{"verb": "say", "words": word} for word in WORDS],
         [{"verb": "say", "words": word} for word in ("summary #3177", "tasks #3177")],
     ]
 
@@ -357,6 +351,8 @@ def with_hostile_text(text: str) -> list[Card]:
     )
     source = replace(ANSWER.provenance, model=text, prompt=text)
     proposed = replace(proposal(Item(text, text)), provenance=source)
+    written = WrittenQuery(text, text, (text,), None, (text,), (text,))
+    columns = (Column(text, "string"), Column(text, "dynamic"))
     return [
         incident_card(case, NOW, [text]),
         incidents_card([case.incident], NOW, more=True),
@@ -364,6 +360,12 @@ def with_hostile_text(text: str) -> list[Card]:
         tasks_card(proposed, [], [text]),
         tasks_card(proposed, [write("task", 0, by=text)]),
         history_card([turn(1, question=text, answer=text)], case.incident, NOW),
+        query_card(
+            asked(written, provenance=source), [write("task", 0, by=text)], [text], text, text
+        ),
+        query_card(asked(replace(written, refused=True), provenance=source), link=text),
+        rows_card(Rows(columns, ((text, {text: text}),), text), written, NOW, text),
+        rows_card(Rows(columns, ((text, [text]),) * 2, text), written, NOW, text),
     ]
 
 
@@ -376,6 +378,10 @@ def test_hostile_text_is_never_live(text: str) -> None:
             assert not re.search(r"<(a|img|at)\b", markdown.render(line)), line
             assert not re.search(
                 r"\$\{|\{\{|https?://|[\u200b-\u200f\u202a-\u202e\u2066-\u2069]", line
+            )
+        for run in (run["text"] for part in walk(card) for run in part.get("inlines", [])):
+            assert not re.search(
+                r"\$\{|\{\{|://|<at|[\u200b-\u200f\u202a-\u202e\u2066-\u2069]", run
             )
 
 

@@ -16,6 +16,7 @@ from aiohttp import web
 from aiohttp.test_utils import TestServer
 
 import prompts
+from bot.azure.log_analytics import LogAnalytics
 from bot.azure.openai import AzureChatModel
 from bot.azure.sentinel import Sentinel
 from bot.desk.casefile import CaseFiles
@@ -23,6 +24,8 @@ from bot.desk.desk import Desk
 from bot.domain.incident import IncidentRef, Workspace
 from bot.domain.people import Analyst, Place
 from bot.domain.proposal import Item, Proposal, Provenance
+from bot.kusto.checker import Checker
+from bot.kusto.schema import Schema
 from bot.local.sqlite import SqliteStore
 from bot.ports import Clicked, Said
 from prompts.playbook import playbook
@@ -104,11 +107,15 @@ async def room(tmp_path: Path) -> AsyncIterator[Room]:
         incidents = Sentinel(session, workspace, url, None, clock)
         model = AzureChatModel(f"{url}/model/openai/v1/", "gpt-5.4-mini", None, clock)
         await store.open()
+        logs = LogAnalytics(session, workspace, url, None, clock)
         desk = Desk(
-            workspace=workspace.name,
+            workspace=workspace,
             incidents=incidents,
             cases=CaseFiles(incidents, clock),
             model=model,
+            logs=logs,
+            schema=Schema(logs, store, workspace.name, clock),
+            checker=Checker(size=0),
             store=store,
             clock=clock,
             prompts=await asyncio.to_thread(prompts.load),

@@ -44,7 +44,7 @@ def test_what_is_kept_is_an_unbroken_end_that_fits(sizes: list[int], budget: int
 
 
 def test_a_request_is_laid_out_with_what_is_stable_first() -> None:
-    assert conversation("rules", "evidence", [turn(1), turn(2)], "and now?") == (
+    assert conversation("rules", ["evidence"], [turn(1), turn(2)], "and now?", "m") == (
         Message("system", "rules"),
         Message("user", "evidence"),
         Message("user", "q1"),

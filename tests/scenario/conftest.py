@@ -5,8 +5,9 @@ from __future__ import annotations
 import asyncio
 import itertools
 from collections.abc import AsyncIterator, Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from aiohttp.test_utils import TestServer
 
 from app import application
 from bot.settings import Settings
+from sandbox.logs.workspace import Logs, load_logs
 from sandbox.run import add_services
 from sandbox.world import (
     RESOURCE_GROUP,
@@ -105,15 +107,28 @@ class Chat:
         assert status == 200, body
         return body
 
+    async def press(self, message: Sent, title: str, **inputs: str) -> Sent:
+        """Press a button that sends a message, with what was typed, and wait for the answer."""
+        action = find_button(message.card, title, "Action.Submit")
+        assert action is not None, f"there is no button {title!r}"
+        return await self.submit({**action["data"], **inputs}, replyToId=message.id)
 
-def find_button(card: Any, title: str) -> dict[str, Any] | None:
+    async def submit(self, data: dict[str, Any], **fields: Any) -> Sent:
+        before = len(self.messages)
+        status, _ = await self.post(self.activity(value=data, **fields))
+        assert status == 202
+        await self.soc.until(lambda: len(self.messages) > before and self.soc.quiet)
+        return self.messages[-1]
+
+
+def find_button(card: Any, title: str, kind: str = "Action.Execute") -> dict[str, Any] | None:
     """Find a card's button by its title, wherever it stands."""
     if isinstance(card, dict):
-        if card.get("type") == "Action.Execute" and card.get("title") == title:
+        if card.get("type") == kind and card.get("title") == title:
             return card
-        return next(filter(None, (find_button(v, title) for k, v in card.items())), None)
+        return next(filter(None, (find_button(v, title, kind) for v in card.values())), None)
     if isinstance(card, list):
-        return next(filter(None, (find_button(each, title) for each in card)), None)
+        return next(filter(None, (find_button(each, title, kind) for each in card)), None)
     return None
 
 
@@ -168,6 +183,13 @@ async def soc(clock: FakeClock, tmp_path: Path) -> AsyncIterator[Soc]:
         yield soc
 
 
+@cache
+def _logs() -> Logs:
+    """The sandbox's logs at the time at which every fake clock starts; they take a second."""
+    now = FakeClock().now()
+    return load_logs(now, load(now))
+
+
 class running:
     """Start everything; the bot alone can be stopped and started again.
 
@@ -183,7 +205,8 @@ class running:
     async def __aenter__(self) -> Soc:
         world = await asyncio.to_thread(load, self._clock.now(), None, self._clock.now)
         services = web.Application()
-        await asyncio.to_thread(lambda: add_services(services, world, pace=0.002))
+        logs = replace(await asyncio.to_thread(_logs), now=self._clock.now)
+        await asyncio.to_thread(lambda: add_services(services, world, logs, pace=0.002))
         teams = Teams(self._clock)
         services_url = await self._serve(services)
         world.portal_url = services_url
@@ -194,6 +217,8 @@ class running:
                 "AZURE_OPENAI_BASE_URL": f"{services_url}/openai/v1/",
                 "AZURE_OPENAI_MODEL": "sandbox",
                 "ARM_ENDPOINT": services_url,
+                "LOG_ANALYTICS_ENDPOINT": services_url,
+                "KQL_CHECKERS": "0",
                 "SENTINEL_SUBSCRIPTION_ID": SUBSCRIPTION,
                 "SENTINEL_RESOURCE_GROUP": RESOURCE_GROUP,
                 "SENTINEL_WORKSPACE": WORKSPACE,

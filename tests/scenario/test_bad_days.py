@@ -110,6 +110,7 @@ async def test_a_blocked_bot_gives_up_quietly(soc: Soc) -> None:
     blocked = {"errorCode": 209, "message": '{"subCode": "MessageWritesBlocked"}'}
     soc.teams.refusals.append(Refusal(403, blocked, times=99))
     await chat.say("help")
+    await soc.until(lambda: soc.teams.requests)
     await soc.clock.advance(60)
     assert chat.messages == []
     tried = len(soc.teams.requests)

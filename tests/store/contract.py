@@ -489,6 +489,19 @@ class StoreContract:
         )
         assert not await store.enqueue("late", "hall", {"text": "1"}, late)
 
+    async def test_a_document_takes_the_place_of_the_one_before(self, open_store) -> None:
+        store, other = await open_store(), await open_store()
+        assert await store.kept("schema/soc") is None
+        await store.keep("schema/soc", {"tables": [1, 2]}, LONG_AGO)
+        await store.keep("schema/soc?#\\/é", {}, NOW)
+        await store.keep("schema/soc", {"tables": [{"ünï": None}], "data": "x" * 900_000}, NOW)
+        assert await other.kept("schema/soc") == {
+            "tables": [{"ünï": None}],
+            "data": "x" * 900_000,
+        }
+        assert await other.kept("schema/soc?#\\/é") == {}
+        assert await other.kept("schema") is None
+
     async def test_the_audit_gives_the_newest_lines_oldest_first(self, store: Store) -> None:
         lines = [line(f"step {n}", NOW + timedelta(seconds=n)) for n in range(5)]
         for item in (*lines, lines[4]):
@@ -518,6 +531,7 @@ class StoreContract:
         await store.accept(replace(claim("owed"), accepted=LONG_AGO))
         await store.enqueue("undelivered", "room", {"text": "1"}, LONG_AGO)
         await store.keep_place("contoso", CHAT, {"floor": "High"})
+        await store.keep("schema/soc", {"tables": []}, LONG_AGO)
         await store.record(line("asked", LONG_AGO))
 
         await store.sweep(NOW, KEEP)
@@ -530,6 +544,7 @@ class StoreContract:
         assert await store.audit(INCIDENT, 9) == (line("asked", LONG_AGO),)
         assert await store.due(NOW, 9) == (("undelivered", "room", {"text": "1"}),)
         assert await store.places("contoso") == ({"floor": "High"},)
+        assert await store.kept("schema/soc") == {"tables": []}
         assert await store.waiting(NOW) == (CHAT,)
         assert not await store.accept(claim("finished new"))
         assert not await store.accept(claim("owed"))

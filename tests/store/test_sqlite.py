@@ -161,7 +161,7 @@ def contents(path: Path) -> bytes:
         (garbage, "is damaged, or no SQLite database"),
         (another_program, "belongs to another program; name another file"),
         (another_version_of_another_program, "belongs to another program; name another file"),
-        (newer, "was written by a newer Casemate (its version is 99, this one reads 1)"),
+        (newer, "was written by a newer Casemate (its version is 99, this one reads 2)"),
     ],
 )
 async def test_a_file_that_is_not_ours_is_named_and_left_alone(
@@ -193,6 +193,55 @@ async def test_a_file_locked_by_another_program_is_named(path: Path, lock: str) 
             other.execute(statement).fetchall()
         with pytest.raises(StoreError, match="another process keeps it locked"):
             await SqliteStore(str(path), wait=0).open()
+
+
+# files of an older version
+
+
+def layout(path: Path) -> list[tuple[str, str]]:
+    with closing(sqlite3.connect(path)) as db:
+        return sorted(db.execute("SELECT name, sql FROM sqlite_master WHERE sql NOT NULL"))
+
+
+@pytest.fixture
+def version_1(path: Path) -> None:
+    script = (Path(__file__).parent / "version_1.sql").read_text("utf-8")
+    with closing(sqlite3.connect(path)) as db:
+        db.executescript(script)
+
+
+async def test_an_older_file_is_brought_up_to_date_and_keeps_all_it_has(
+    version_1, path: Path, open_store: OpenStore, tmp_path: Path
+) -> None:
+    stores = await asyncio.gather(*(open_store() for _ in range(4)))
+    store = stores[0]
+    assert await store.kept("schema/soc") is None
+    await store.keep("schema/soc", {"tables": []}, NOW)
+    assert [turn.answer for turn in await store.turns(THREAD, 9)] == ["answer a"]
+    assert len(await store.audit(INCIDENT, 9)) == 2
+    assert await store.proposal("proposal a") == proposal("proposal a")
+    assert len(await store.writes("proposal a")) == len(await store.due(NOW, 9)) == 1
+    assert await store.places("contoso") == ({"floor": "High"},)
+    assert await store.waiting(NOW) == (CHAT,)
+    assert not await store.accept(claim("a"))
+
+    fresh = SqliteStore(str(tmp_path / "fresh.db"))
+    await fresh.open()
+    await fresh.close()
+    assert layout(path) == layout(tmp_path / "fresh.db")
+    with closing(sqlite3.connect(path)) as db:
+        assert db.execute("PRAGMA user_version").fetchone() == (2,)
+
+
+async def test_an_update_that_fails_leaves_the_older_file_as_it_was(version_1, path: Path) -> None:
+    with closing(sqlite3.connect(path)) as db:
+        db.execute("CREATE TABLE kept (what TEXT)")
+    before = layout(path)
+    with pytest.raises(StoreError, match="cannot be used"):
+        await SqliteStore(str(path)).open()
+    assert layout(path) == before
+    with closing(sqlite3.connect(path)) as db:
+        assert db.execute("PRAGMA user_version").fetchone() == (1,)
 
 
 # trouble while it is open

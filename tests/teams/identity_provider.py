@@ -1,4 +1,4 @@
-"""A loopback OpenID issuer: the Bot Framework's metadata and keys, and Entra ID's token endpoint.
+"""A loopback OpenID issuer: the Bot Framework and Entra ID, their metadata, keys and tokens.
 
 It counts what is fetched, and can be slow, broken or down. Keys are made once a session.
 """
@@ -74,6 +74,7 @@ class IdentityProvider:
         self.token_requests: list[dict[str, str]] = []
         self.app = web.Application()
         self.app.router.add_get("/openid", self._metadata)
+        self.app.router.add_get("/{tenant}/v2.0/.well-known/openid-configuration", self._metadata)
         self.app.router.add_get("/keys", self._keys)
         self.app.router.add_post("/{tenant}/oauth2/v2.0/token", self._token)
 

@@ -17,10 +17,10 @@ from aiohttp import ClientSession
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from bot.bodies import MAX_BODY
 from bot.domain.people import Analyst
 from bot.errors import ClickRefused, SentinelDown
 from bot.ports import Answered, Clicked, Clicking, Courier, Reply, Said
-from bot.teams.edge import MAX_BODY
 from tests.clock import FakeClock
 from tests.scenario.conftest import Soc, running
 from tests.teams.conftest import ANALYST, BOT, TENANT, Edges, activity, edges

@@ -1,0 +1,1 @@
+"""The sandbox's logs as data: YAML that tells the incidents' stories among ordinary days."""
