@@ -5,6 +5,7 @@ Only semantic colours are used, so that a card follows Teams' light, dark and hi
 
 from __future__ import annotations
 
+import bisect
 import json
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -16,7 +17,7 @@ Card = dict[str, Any]
 
 MAX_BYTES = 24_000
 
-# The most characters a single text may have, tried in turn. With the last, the fullest card fits
+# The most characters a single text may have, longest first. With the last, the fullest card fits
 # even if each character takes twelve bytes of JSON.
 _SHARES = (
     10_000, 9_000, 8_000, 7_000, 6_000, 4_500, 3_000, 2_000, 1_500,
@@ -37,10 +38,13 @@ def fitted(build: Callable[[int], Card], longest: int = 1_500) -> Card:
 
     `build` takes the most characters that any one untrusted text may have, `longest` at first.
     """
-    for share in _SHARES[:-1]:
-        if share <= longest and size(made := build(share)) <= MAX_BYTES:
-            return made
-    return build(_SHARES[-1])
+    shares = [share for share in _SHARES if share <= longest]
+    if size(whole := build(shares[0])) <= MAX_BYTES:
+        return whole
+    fits = bisect.bisect_left(
+        shares, True, lo=1, hi=len(shares) - 1, key=lambda share: size(build(share)) <= MAX_BYTES
+    )
+    return build(shares[fits])
 
 
 def card(body: Sequence[Card], actions: Sequence[Card] = ()) -> Card:
