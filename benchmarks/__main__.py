@@ -18,7 +18,8 @@ from aiohttp import web
 
 from sandbox.world import RESOURCE_GROUP, SUBSCRIPTION, WORKSPACE, WORKSPACE_ID, load
 
-from .load import APP_ID, TENANT, Load, Row
+from . import checker
+from .load import APP_ID, QUERIES, TENANT, Load, Row
 from .process import start
 from .services import LAST_WORDS, Services
 
@@ -64,6 +65,8 @@ async def _casemate(http: aiohttp.ClientSession, services: Services, folder: Pat
         "AZURE_OPENAI_BASE_URL": f"{services.base}/openai/v1/",
         "AZURE_OPENAI_MODEL": "bench",
         "ARM_ENDPOINT": services.base,
+        "LOG_ANALYTICS_ENDPOINT": services.base,
+        "KQL_CHECKERS": "0",
         "SENTINEL_SUBSCRIPTION_ID": SUBSCRIPTION,
         "SENTINEL_RESOURCE_GROUP": RESOURCE_GROUP,
         "SENTINEL_WORKSPACE": WORKSPACE,
@@ -91,6 +94,20 @@ async def _casemate(http: aiohttp.ClientSession, services: Services, folder: Pat
         late = bot.memory()
         print(f"Casemate: {bot.started:.2f} s to /healthz (median of 3 starts); memory", end=" ")
         print(f"{early:.0f} MiB after 320 turns, {late:.0f} after {turns + 320:,}.\n")
+    finally:
+        await bot.stop()
+    environment |= {"KQL_CHECKERS": "1", "STORE_URL": f"sqlite:///{folder / 'kql.db'}"}
+    bot = await start(http, command, environment, folder / "kql.log")
+    try:
+        bench = Load(http, services, bot, LAST_WORDS)
+        asking = Load(http, services, bot, "checked against 100 tables", QUERIES)
+        await asking.run("warm-up", 20, 1)
+        rows = await asyncio.gather(
+            bench.run("Casemate, full ask, meanwhile:", 1_000, 32),
+            asking.run("  queries written and checked", 200, 2),
+        )
+        _print(rows)
+        print(f"Casemate: {bot.memory():.0f} MiB with the KQL checker and 100 tables.\n")
     finally:
         await bot.stop()
 
@@ -147,6 +164,7 @@ def main() -> int:
         asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner,
     ):
         runner.run(measure(Path(folder)))
+    checker.main([])
     return 0
 
 

@@ -7,6 +7,7 @@ import json
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 from bot.domain.query import Catalogue, Column, Table
@@ -87,10 +88,10 @@ def _spread(values: list[float]) -> tuple[float, float]:
     return values[len(values) // 2], values[int(len(values) * 0.95)]
 
 
-def main() -> None:
+def main(sizes: Sequence[str]) -> None:
     """Measure each size in a process of its own, so that memory is its own."""
-    if len(sys.argv) > 1:
-        print(json.dumps(asyncio.run(measure(int(sys.argv[1])))))
+    if sizes:
+        print(json.dumps(asyncio.run(measure(int(sizes[0])))))
         return
     print(" | ".join(HEAD))
     for size in SIZES:
@@ -102,4 +103,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    main(sys.argv[1:])

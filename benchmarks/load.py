@@ -6,6 +6,7 @@ import asyncio
 import itertools
 import statistics
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import aiohttp
@@ -24,6 +25,7 @@ QUESTIONS = (
     "is the sending domain known to us?",
     "what should I check next?",
 )
+QUERIES = ("kql which accounts signed in after incident {incident}?", "kql and from where?")
 _ids = itertools.count(1)
 
 
@@ -58,12 +60,18 @@ class Load:
     """Drives one bot. `last_words` must be in every answer: an excuse does not count as a turn."""
 
     def __init__(
-        self, http: aiohttp.ClientSession, services: Services, bot: Process, last_words: str
+        self,
+        http: aiohttp.ClientSession,
+        services: Services,
+        bot: Process,
+        last_words: str,
+        questions: Sequence[str] = QUESTIONS,
     ) -> None:
         self._http = http
         self._services = services
         self._bot = bot
         self._last_words = last_words.encode()
+        self._questions = questions
         self._headers = {
             "Authorization": f"Bearer {services.token(APP_ID)}",
             "Content-Type": "application/json",
@@ -90,7 +98,7 @@ class Load:
         async def analyst() -> None:
             while True:
                 number = next(_ids)
-                for question in QUESTIONS:
+                for question in self._questions:
                     if next(left, left) is left:
                         return
                     text = question.format(incident=FIRST_INCIDENT + number)

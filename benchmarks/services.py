@@ -15,13 +15,26 @@ import orjson
 from aiohttp import web
 from cryptography.hazmat.primitives.asymmetric import rsa
 
+from bot.domain.query import Table
 from sandbox.world import World
+
+from .checker import catalogue
 
 ISSUER = "https://api.botframework.com"
 CHUNKS = 40
 FIRST_INCIDENT = 1_000_000  # each conversation is about an incident of its own, from here on
 # A clause a chunk; the citations make the whole path of an answer run.
 _PIECES = [f"Finding {n} is in the evidence [{n % 9 + 1}]. " for n in range(1, CHUNKS)]
+_QUERY = {
+    "query": "SigninLogs | where TimeGenerated > ago(7d) | summarize count() by UserPrincipalName",
+    "explanation": "Counts sign-ins by account.",
+    "assumptions": [],
+}
+_WRITTEN = {
+    "model": "gpt-5.4-mini-2026-03-17",
+    "choices": [{"message": {"content": json.dumps(_QUERY)}, "finish_reason": "stop"}],
+    "usage": {"prompt_tokens": 5200, "completion_tokens": 80},
+}
 LAST_WORDS = _PIECES[-1].strip()
 
 
@@ -36,6 +49,7 @@ class Services:
         self._events = _stream()
         self._key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
         self._case = _case(world)
+        self._tables = {"tables": [_table(each) for each in catalogue(100).tables]}
         self.app = web.Application()
         self.app.router.add_get("/openid", self._openid)
         self.app.router.add_get("/keys", self._keys)
@@ -45,6 +59,8 @@ class Services:
         self.app.router.add_post(activities + "/{activity}", self._activity)
         self.app.router.add_put(activities + "/{activity}", self._activity)
         self.app.router.add_route("*", "/subscriptions/{_:.*}", self._sentinel)
+        self.app.router.add_get("/v1/workspaces/{_}/metadata", self._metadata)
+        self.app.router.add_post("/v1/workspaces/{_}/query", self._query)
 
     def token(self, app_id: str) -> str:
         """A token as the Bot Framework's service sends it with an activity: RS256, one hour."""
@@ -78,7 +94,8 @@ class Services:
 
     async def _chat(self, request: web.Request) -> web.StreamResponse:
         self.counts["model"] += 1
-        await request.read()
+        if b'"json_schema"' in await request.read():
+            return web.json_response(_WRITTEN)
         response = web.StreamResponse(headers={"Content-Type": "text/event-stream"})
         await response.prepare(request)
         first = b"**What happened (%d).** " % self.counts["model"]  # no two answers are the same
@@ -88,6 +105,12 @@ class Services:
             await asyncio.sleep(self.pause)
         return response
 
+    async def _metadata(self, request: web.Request) -> web.Response:
+        return web.json_response(self._tables)
+
+    async def _query(self, request: web.Request) -> web.Response:
+        return web.json_response({"tables": [{"name": "PrimaryResult", "columns": [], "rows": []}]})
+
     async def _activity(self, request: web.Request) -> web.Response:
         self.counts["teams"] += 1
         body = await request.read()
@@ -96,6 +119,11 @@ class Services:
             if waiting is not None:
                 waiting.set_result((time.perf_counter(), body))
         return web.json_response({"id": f"a-{self.counts['teams']}"}, status=201)
+
+
+def _table(table: Table) -> dict[str, object]:
+    columns = [{"name": column.name, "type": column.type} for column in table.columns]
+    return {"id": table.name, "name": table.name, "columns": columns}
 
 
 def _case(world: World) -> dict[str, bytes]:

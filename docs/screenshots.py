@@ -63,6 +63,8 @@ class Scene:
 
 
 _ASK = Say("what happened in incident 3177?")
+_OPEN = Say("incident 3177")
+_QUERY = Say("which other accounts signed in from that address this week?")
 _FOLLOW_UP = Say("and which accounts should I reset first?")
 
 SCENES = (
@@ -75,6 +77,10 @@ SCENES = (
     Scene("history", PERSONAL, (Say("history"),)),
     Scene("warning", PERSONAL, (Say("incident 3179"),)),
     Scene("playbook", PERSONAL, (Say("sandbox:down what happened in incident 3177?"),)),
+    Scene("query", PERSONAL, (_OPEN, _QUERY)),
+    Scene("rows", PERSONAL, (_OPEN, _QUERY, Press("Run"))),
+    Scene("explained", PERSONAL, (_OPEN, _QUERY, Press("Run"), Press("Explain these rows"))),
+    Scene("flagged", PERSONAL, (Say("kql #3177"), Say("kql hopeless: who signed in?"))),
     Scene("channel", CHANNEL, (Say("what happened in incident 3177?", mention=True),)),
     Scene("group", GROUP, (Say("summary 3177", mention=True),)),
     Scene("narrow", PERSONAL, (_ASK,), NARROW),
