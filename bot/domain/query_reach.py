@@ -11,23 +11,21 @@ from .query_lexer import lex
 # The service lays the range of the call over the query's own filter (docs: azure-monitor-query).
 USUAL = timedelta(days=7)
 FARTHEST = timedelta(days=90)
-_SLACK = timedelta(hours=1)
 _DURATION = re.compile(r"(\d+(?:\.\d+)?)(d|h|m|s)(?![icr])\w*")
 _UNITS = {"d": "days", "h": "hours", "m": "minutes", "s": "seconds"}
 _TIME = re.compile(r"(?:date|datetime)\((.*)\)", re.IGNORECASE)
 
 
 def reach(query: str, now: datetime) -> timedelta:
-    """The time range to run a query under: to its longest duration or earliest date.
+    """The time range to run a query under, in whole days: to its longest duration or first date.
 
-    `ago(7d)` reaches eight days less a moment: whole days, and an hour to spare. A query that
-    names no time gets a week; none gets more than 90 days.
+    A query that names no time gets a week; none gets more than 90 days.
     """
     spans = [*_spans(query, now)]
     if not spans:
         return USUAL
-    wanted = min(max(spans), FARTHEST - _SLACK) + _SLACK
-    return timedelta(days=-(-wanted // timedelta(days=1)))
+    wanted = min(max(spans), FARTHEST)
+    return timedelta(days=max(1, -(-wanted // timedelta(days=1))))
 
 
 def _spans(query: str, now: datetime) -> Iterator[timedelta]:
