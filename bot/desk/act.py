@@ -65,25 +65,24 @@ async def carry_out(
     try:
         after = await desk.incidents.update(ref.id, changes)
     except SentinelError as error:
-        await _record(desk, analyst, ref, act, seen, type(error).__name__)
+        if seen:
+            await _record(desk, analyst, act, seen[0], type(error).__name__)
         if isinstance(error, SentinelConflict):
-            raise await _overtaken(desk, act, ref, seen[-1]) from error
+            raise await _overtaken(desk, act, seen, asked) from error
         raise
     # Where the answer to our own write was lost, the next reading finds it done.
     done = not act.holds(seen[0]) and act.made(after)
-    await _record(desk, analyst, after.ref, act, seen, "done" if done else "unchanged")
+    await _record(desk, analyst, act, seen[0], "done" if done else "unchanged")
     if not done:
         trail = await _trail(desk, after.ref, act)
     earlier = _setter(trail, act, seen[0] if done else after)
     return Acted(act, seen[0], after, desk.clock.now(), done, earlier)
 
 
-async def _record(
-    desk: Desk, analyst: Analyst, ref: IncidentRef, act: Act, seen: Sequence[Incident], result: str
-) -> None:
+async def _record(desk: Desk, analyst: Analyst, act: Act, before: Incident, result: str) -> None:
     detail = {
         "what": act.what,
-        "before": act.property_of(seen[0]) if seen else "",
+        "before": act.property_of(before),
         "after": act.value,
         "result": result,
     }
@@ -91,7 +90,7 @@ async def _record(
         detail["verdict"] = act.verdict.key
     now = desk.clock.now()
     await desk.store.record(
-        AuditItem(now, analyst.tenant, "act", analyst.id, analyst.name, ref, detail)
+        AuditItem(now, analyst.tenant, "act", analyst.id, analyst.name, before.ref, detail)
     )
 
 
@@ -114,17 +113,22 @@ def _setter(trail: Sequence[AuditItem], act: Act, incident: Incident) -> AuditIt
     return last
 
 
-async def _overtaken(desk: Desk, act: Act, ref: IncidentRef, read: Incident) -> SentinelConflict:
+async def _overtaken(
+    desk: Desk, act: Act, seen: Sequence[Incident], asked: datetime
+) -> SentinelConflict:
     """Say who was faster, as far as is known: Sentinel does not tell who changed an incident."""
-    item = _setter(await _trail(desk, ref, act), act, read)
+    read = seen[-1]
+    item = _setter(await _trail(desk, read.ref, act), act, read)
     if item is None:
         await desk.clock.sleep(_SETTLE)
-        item = _setter(await _trail(desk, ref, act), act, read)
-    if item is not None:
+        item = _setter(await _trail(desk, read.ref, act), act, read)
+    if item is not None and item.at > asked - UNSEEN:
         changed = who_did(item, desk.clock.now())
     else:
-        value = plain(act.property_of(read), 60) or "nobody"
-        changed = f"somebody else is changing it: the {CHANGES[act.what]} is now {value}"
+        changed = "somebody else is changing it at the same time"
+        if not act.same(seen[0], read):
+            value = plain(act.property_of(read), 60) or "nobody"
+            changed += f"; the {CHANGES[act.what]} is now {value}"
     return SentinelConflict(
         f"Incident {read.number}: {changed}. I changed nothing. "
         "To change it all the same, please try again."
