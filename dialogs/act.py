@@ -163,8 +163,8 @@ def _done(done: Act, name: str) -> str:
             return f"Closed as {done.verdict.words if done.verdict else ''} by {name}"
         case "reopen":
             return f"Reopened by {name}"
-        case property:
-            return f"{property.capitalize()} {done.value} set by {name}"
+        case "severity" | "status":
+            return f"{done.what.capitalize()} {done.value} set by {name}"
 
 
 def _before(analyst: Analyst, acted: Acted) -> str:
@@ -186,8 +186,8 @@ def _already(wanted: Act, incident: Incident) -> str:
             return f"It is already {_as_closed(incident)}"
         case "reopen":
             return "It is not closed"
-        case property:
-            return f"The {property} is already {wanted.value}"
+        case "severity" | "status":
+            return f"The {wanted.what} is already {wanted.value}"
 
 
 def _as_closed(incident: Incident) -> str:

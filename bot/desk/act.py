@@ -70,8 +70,8 @@ async def carry_out(
         if isinstance(error, SentinelConflict):
             raise await _overtaken(desk, act, seen, asked) from error
         raise
-    # Where the answer to our own write was lost, the next reading finds it done.
-    done = not act.holds(seen[0]) and act.made(after)
+    # Where the answer to our own write was lost, the next reading found it done.
+    done = not act.holds(seen[-1]) or (not act.holds(seen[0]) and act.made(after))
     await _record(desk, analyst, act, seen[0], "done" if done else "unchanged")
     if not done:
         trail = await _trail(desk, after.ref, act)
