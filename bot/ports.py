@@ -14,6 +14,7 @@ from .domain.query import Catalogue, Checked, Rows
 from .domain.transcript import Message, Thread, Turn
 
 JsonObject = dict[str, Any]
+Changes = Mapping[str, Any] | Callable[[Incident], Mapping[str, Any]]
 
 
 class Clock(Protocol):
@@ -110,11 +111,12 @@ class Incidents(Protocol):
         """Write a task under our own GUID; the same GUID again changes nothing."""
         ...
 
-    async def update(self, incident_id: str, changes: Mapping[str, Any]) -> Incident:
-        """Change these writable properties and keep every other one.
+    async def update(self, incident_id: str, changes: Changes) -> Incident:
+        """Change these writable properties and keep every other one; nothing to change, no write.
 
         PUT replaces the incident, so this reads, merges, and writes with the etag it read; when
-        somebody was faster it reads again, a bounded number of times (SentinelConflict).
+        somebody was faster it reads again, a bounded number of times (SentinelConflict). Changes
+        may be worked out from the incident that was read, each time anew.
         """
         ...
 

@@ -15,7 +15,7 @@ from bot.domain.incident import Mention
 from bot.errors import ClickRefused
 from bot.ports import Answered, Click, Clicked, Clicking, Courier, Respond, Said
 
-from . import add, ask, forget, help, history, incident, incidents, kql, tasks
+from . import act, add, ask, forget, help, history, incident, incidents, kql, tasks
 from .focus import named
 
 Handler = Callable[[Desk, Said, Courier, Mention | None], Awaitable[Answered]]
@@ -37,6 +37,11 @@ ROUTES = (
     Route("summary", ask.summary, takes_incident=True),
     Route("tasks", tasks.reply, takes_incident=True),
     Route("kql", kql.reply, takes_incident=True),
+    Route("assign", act.assign, takes_incident=True),
+    Route("assign to me", act.assign, takes_incident=True),
+    Route("severity", act.severity),
+    Route("close", act.close, takes_incident=True),
+    Route("reopen", act.reopen, takes_incident=True),
     Route("history", history.reply, takes_incident=True),
     Route("reset", forget.reset, takes_incident=True),
     Route("forget me", forget.forget_me),
@@ -66,6 +71,8 @@ def route(text: str) -> tuple[Handler, Mention | None]:
         follows = words[len(each.word) :] if plain.startswith(f"{each.word} ") else ""
         if each.takes_incident and (mention := named(follows)):
             return each.handler, mention
+    if order := act.ordered(words):
+        return order
     if mention := named(words):
         return incident.reply, mention
     if plain.startswith(("kql ", "kql:")) or kql.wants_query(words):
@@ -91,6 +98,8 @@ def clicker(desk: Desk) -> Click:
         verb = clicked.data.get("verb")
         if verb == "add":
             return await add.click(desk, postings, clicked)
+        if verb == "act":
+            return await act.click(desk, clicked)
         if verb == "incident":
             return await incident.click(desk, clicked)
         if long := LONG.get(str(verb)):

@@ -20,12 +20,17 @@ async def reply(desk: Desk, said: Said, courier: Courier, mention: Mention | Non
 
 async def click(desk: Desk, clicked: Clicked) -> Clicking:
     """Open an incident from a list. Raises ClickRefused where the button names none of ours."""
+    ref = (await desk.incidents.get(incident_id(desk, clicked))).ref
+    await focus_on(desk, clicked, ref)
+    return Clicking(answered=await shown(desk, ref))
+
+
+def incident_id(desk: Desk, clicked: Clicked) -> str:
+    """The id that a button carries. Raises ClickRefused where it is not one of this workspace's."""
     workspace, id = clicked.data.get("workspace"), clicked.data.get("incident")
     if workspace != desk.workspace.name or not isinstance(id, str):
         raise ClickRefused("This button names no incident of this workspace.")
-    ref = (await desk.incidents.get(id)).ref
-    await focus_on(desk, clicked, ref)
-    return Clicking(answered=await shown(desk, ref))
+    return id
 
 
 async def shown(desk: Desk, ref: IncidentRef) -> Answered:

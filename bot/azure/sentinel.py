@@ -10,7 +10,7 @@ from __future__ import annotations
 import random
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from datetime import UTC, datetime
-from typing import Any, cast
+from typing import cast
 from urllib.parse import SplitResult, quote, unquote, urlencode, urlsplit
 
 import aiohttp
@@ -26,11 +26,11 @@ from ..errors import (
     SentinelForbidden,
     SentinelRefused,
 )
-from ..ports import Clock, IncidentPage, JsonObject
+from ..ports import Changes, Clock, IncidentPage, JsonObject
 from ..wire import Answer, Retries, Unreachable, request
 from . import sentinel_json as read
 from .sentinel_errors import failure
-from .sentinel_json import NAME, WRITABLE, name_of, objects, to_link, to_object
+from .sentinel_json import NAME, name_of, objects, to_link, to_object
 
 API_VERSION = "2025-09-01"
 
@@ -149,17 +149,19 @@ class Sentinel:
         task = {"title": title, "description": html, "status": "New"}
         await self._add(self._at(incident_id, "/tasks/", task_id), task)
 
-    async def update(self, incident_id: str, changes: Mapping[str, Any]) -> Incident:
+    async def update(self, incident_id: str, changes: Changes) -> Incident:
         """Change these writable properties and keep every other one.
 
         `changes` holds properties as the API spells them; None takes one away. Reads, merges and
         writes with the etag it read; raises SentinelConflict when somebody was faster each time.
         """
-        if unknown := set(changes) - set(WRITABLE):
-            raise ValueError(f"not writable: {', '.join(sorted(unknown))}")
         url = self._at(incident_id)
         for attempt in range(1, _CONFLICTS + 2):
-            body = read.merged(await self._read("GET", url), changes)
+            raw = await self._read("GET", url)
+            incident = self._incident(raw)
+            if not (wanted := changes(incident) if callable(changes) else changes):
+                return incident
+            body = read.merged(raw, wanted)
             if not body["etag"]:
                 raise SentinelDown(
                     "Sentinel gave the incident without its etag, so I changed nothing: somebody "

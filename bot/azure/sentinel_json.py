@@ -100,7 +100,10 @@ def to_incident(data: JsonObject, workspace: str, loopback: bool = False) -> Inc
         etag=_text(data.get("etag")),
         description=_text(props.get("description")),
         owner=_first_text(owner, "assignedTo", "userPrincipalName", "email"),
+        owner_id=_text(owner.get("objectId")),
         classification=_text(props.get("classification")),
+        reason=_text(props.get("classificationReason")),
+        closing_comment=_text(props.get("classificationComment")),
         tactics=_texts(more.get("tactics")),
         techniques=_texts(more.get("techniques")),
         labels=tuple(label for label in labels if label),
@@ -179,7 +182,12 @@ def to_task(data: JsonObject) -> Task:
 
 
 def merged(raw: JsonObject, changes: Mapping[str, Any]) -> JsonObject:
-    """Lay the changes over what may be written; `labelType` and empty owner fields stay behind."""
+    """Lay the changes over what may be written; `labelType` and empty owner fields stay behind.
+
+    Raises ValueError for a change of what is read-only.
+    """
+    if unknown := set(changes) - set(WRITABLE):
+        raise ValueError(f"not writable: {', '.join(sorted(unknown))}")
     read = to_object(raw.get("properties"))
     kept = {name: read.get(name) for name in WRITABLE}
     owner = to_object(read.get("owner"))

@@ -1,6 +1,7 @@
 """Functions from values to Adaptive Cards (schema 1.5), each under `MAX_BYTES`."""
 
 from ._parts import MAX_BYTES, Card, size
+from .act import close_card
 from .chat import help_card, history_card
 from .incident import incident_card, incidents_card
 from .proposal import MAX_TASKS, answer_card, tasks_card
@@ -12,6 +13,7 @@ __all__ = [
     "MAX_TASKS",
     "Card",
     "answer_card",
+    "close_card",
     "help_card",
     "history_card",
     "incident_card",

@@ -23,16 +23,20 @@ from ._parts import (
     text,
     title,
 )
+from .act import acting
 
 MAX_LISTED = 10
 _NOBODY = "nobody yet"
 _UNTITLED = "(no title)"
 
 
-def incident_card(case: CaseFile | Incident, now: datetime, warnings: Sequence[str] = ()) -> Card:
+def incident_card(
+    case: CaseFile | Incident, now: datetime, warnings: Sequence[str] = (), done: str = ""
+) -> Card:
     """Show an incident at a glance; a case file adds its entities and tasks.
 
-    `warnings` name text in the incident that is addressed to an assistant.
+    `warnings` name text in the incident that is addressed to an assistant; `done` is what was just
+    changed and by whom, safe to show.
     """
     incident = case.incident if isinstance(case, CaseFile) else case
 
@@ -43,6 +47,8 @@ def incident_card(case: CaseFile | Incident, now: datetime, warnings: Sequence[s
             text(plain(incident.title, min(300, share)) or _UNTITLED, spacing="small"),
             _beside([_severity(incident, share)], [text(_status(incident, share))]),
             facts(_facts(case, incident, now, share)),
+            *([text(done, color="good", spacing="small")] if done else []),
+            *acting(incident),
         ]
         buttons = [
             say("Summary", f"summary #{incident.number}"),

@@ -51,7 +51,10 @@ class Incident:
     etag: str = ""
     description: str = ""
     owner: str = ""
+    owner_id: str = ""
     classification: str = ""
+    reason: str = ""
+    closing_comment: str = ""
     tactics: tuple[str, ...] = ()
     techniques: tuple[str, ...] = ()
     labels: tuple[str, ...] = ()

@@ -699,9 +699,24 @@ async def test_an_incident_without_an_etag_is_not_written(sentinel, double):
 
 
 async def test_a_property_that_is_read_only_is_our_own_mistake(sentinel, double):
+    double.answer = lambda asked: incident()
     with pytest.raises(ValueError, match="incidentNumber"):
         await sentinel.update(ID, {"incidentNumber": 1})
-    assert double.asked == []
+    assert [asked.method for asked in double.asked] == ["GET"]
+
+
+async def test_changes_may_follow_from_what_was_read_each_time_anew(sentinel, double):
+    theirs = {**incident(severity="Low"), "etag": '"e2"'}
+    double.answers = [incident(), 409, theirs]
+    seen = []
+
+    def changes(read):
+        seen.append(read.severity)
+        return {} if read.severity == "Low" else {"severity": "Low"}
+
+    assert (await sentinel.update(ID, changes)).severity == "Low"
+    assert seen == ["High", "Low"]
+    assert [asked.method for asked in double.asked] == ["GET", "PUT", "GET"]
 
 
 async def test_who_is_always_slower_gives_up_after_four_tries(sentinel, double, clock):

@@ -16,6 +16,7 @@ from bot.cards import (
     MAX_TASKS,
     Card,
     answer_card,
+    close_card,
     help_card,
     history_card,
     incident_card,
@@ -294,7 +295,9 @@ def test_no_text_that_would_be_written_is_in_a_button(card: Card) -> None:
     assert carried and not [text for text in texts for data in carried if text in data]
 
 
-@pytest.mark.parametrize("card", [tasks_card(PROPOSED, []), incidents_card(LIST, NOW, more=True)])
+@pytest.mark.parametrize(
+    "card", [tasks_card(PROPOSED, []), incidents_card(LIST, NOW, more=True), close_card(INCIDENT)]
+)
 def test_an_old_client_submits_the_same_data(card: Card) -> None:
     for one in buttons(card):
         assert one["type"] == "Action.Execute"
@@ -307,6 +310,35 @@ def test_an_old_client_submits_the_same_data(card: Card) -> None:
 
 
 WORDS = ("incidents", "summary", "tasks", "kql", "history")
+
+
+@pytest.mark.parametrize(
+    ("status", "offered"),
+    [
+        ("New", {"assign", "severity", "active", "close"}),
+        ("Active", {"assign", "severity", "new", "close"}),
+        ("Odd", {"assign", "severity", "active", "close"}),
+        ("Closed", {"reopen"}),
+    ],
+)
+def test_an_incident_offers_what_can_be_changed(status: str, offered: set[str]) -> None:
+    card = incident_card(replace(INCIDENT, status=status), NOW)
+    acts = [one["data"] for one in buttons(card) if one.get("verb") == "act"]
+    ids = {"verb": "act", "workspace": "soc-emea", "incident": INCIDENT.ref.id}
+    assert [data for data in acts if {**data, **ids} != data] == []
+    assert {data["as"] for data in acts} == offered
+    assert all(len(data) == 4 for data in acts), "nothing else is carried"
+    inputs = [part for part in walk(card) if str(part.get("type", "")).startswith("Input.")]
+    assert {one["id"] for one in inputs} <= {"severity", "verdict", "comment"}
+    assert len({one["id"] for one in inputs}) == len(inputs)
+
+
+def test_the_severity_to_choose_begins_with_what_it_is() -> None:
+    def chosen(severity: str) -> Any:
+        card = incident_card(replace(INCIDENT, severity=severity), NOW)
+        return next(part for part in walk(card) if part.get("id") == "severity").get("value")
+
+    assert (chosen("Low"), chosen("Odd")) == ("Low", None)
 
 
 def test_words_are_said_by_the_analyst() -> None:
@@ -355,6 +387,7 @@ def with_hostile_text(text: str) -> list[Card]:
     columns = (Column(text, "string"), Column(text, "dynamic"))
     return [
         incident_card(case, NOW, [text]),
+        close_card(case.incident),
         incidents_card([case.incident], NOW, more=True),
         answer_card(proposed, [write("task", 0, by=text)], [text], text),
         tasks_card(proposed, [], [text]),

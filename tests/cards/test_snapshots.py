@@ -5,6 +5,7 @@
 
 import json
 import os
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ import pytest
 from bot.cards import (
     MAX_BYTES,
     answer_card,
+    close_card,
     help_card,
     history_card,
     incident_card,
@@ -59,6 +61,15 @@ CARDS = {
     "incident": incident_card(CASE, NOW),
     "incident_announced": incident_card(INCIDENT, NOW, [WARNING]),
     "incident_bare": incident_card(BARE, NOW),
+    "incident_assigned": incident_card(
+        replace(INCIDENT, owner="Sam"), NOW, done="✓ Assigned to Sam, 10:02 UTC"
+    ),
+    "incident_closed": incident_card(
+        replace(CASE, incident=replace(INCIDENT, status="Closed", classification="FalsePositive")),
+        NOW,
+        done="✓ Closed as False positive (inaccurate data) by Sam, 10:02 UTC",
+    ),
+    "close": close_card(INCIDENT),
     "answer": answer_card(ANSWER, []),
     "answer_as_task": answer_card(ANSWER, [write("task", 0)]),
     "answer_as_both": answer_card(ANSWER, [write("task", 0), write("comment", 0, by="Sam")]),
