@@ -7,7 +7,7 @@ import logging
 import re
 from collections.abc import Sequence
 from contextlib import aclosing
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from typing import Any, TypeVar, cast
 
 from ..domain.budget import ANSWER_TOKENS, EVIDENCE_TOKENS, HISTORY_TOKENS
@@ -225,13 +225,15 @@ def audited(
             "question": said.text[:500],
             "outcome": outcome,
             "prompt": desk.prompts["system"].hash,
-            "model": usage.model if usage else "",
-            "prompt_tokens": usage.prompt_tokens if usage else 0,
-            "cached_tokens": usage.cached_tokens if usage else 0,
-            "completion_tokens": usage.completion_tokens if usage else 0,
+            **cost(usage),
             "evidence": list(briefing.evidence.ids),
         },
     )
+
+
+def cost(usage: Usage | None) -> JsonObject:
+    """What an answer cost, as the audit keeps it; nothing where no model gave it."""
+    return asdict(usage or Usage(""))
 
 
 def turn(desk: Desk, briefing: Briefing, question: str, answer: str, model: str) -> Turn:

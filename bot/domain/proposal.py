@@ -101,7 +101,7 @@ class Write:
 
 def playbook_id(incident: IncidentRef) -> str:
     """Name what is prepared for an incident, so that preparing it twice is preparing it once."""
-    return f"playbook-{incident.id}"
+    return f"playbook-{incident.id.lower()}"
 
 
 def write_id(proposal: str, kind: WriteKind, index: int) -> str:
