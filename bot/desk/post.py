@@ -31,6 +31,7 @@ from .desk import Desk
 
 # Longer than a click may take: until then another replica may still be writing.
 ABANDONED = timedelta(seconds=30)
+KINDS: tuple[WriteKind, ...] = ("comment", "task")
 Piece = tuple[WriteKind, int]
 
 _GONE = "This card is too old, or not mine. Please ask again."
@@ -127,10 +128,11 @@ async def write_once(
 ) -> None:
     """Write what of `wanted` is not there yet, in the name of `by`. Raises SentinelError."""
     done = await desk.store.writes(proposal.id)
-    missing = [(kind, index) for kind, index in wanted if not written(done, kind, index)]
+    missing: list[Piece] = [each for each in wanted if not written(done, *each)]
     there: set[str] = set()
-    for kind in dict.fromkeys(kind for kind, _ in missing):
-        there |= await _already_there(desk, proposal, kind, [i for k, i in missing if k == kind])
+    for kind in KINDS:
+        if indexes := [index for each, index in missing if each == kind]:
+            there |= await _already_there(desk, proposal, kind, indexes)
     for kind, index in missing:
         mine = Write(proposal.id, kind, index, by.id, by.name, at)
         # Whoever's click reached Sentinel stays its author; an old one that did not is nobody's.
