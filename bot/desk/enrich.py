@@ -157,9 +157,19 @@ async def _tasks_and_query(desk: Desk, material: Material, bill: Bill) -> tuple[
     return tasks, await _query(desk, material, tasks.items, bill)
 
 
-async def _query(desk: Desk, material: Material, tasks: Sequence[Item], bill: Bill) -> _Part:
+async def playbook_question(desk: Desk, ref: IncidentRef) -> str:
+    """What the prepared tasks ask of the logs; empty where nothing was prepared."""
+    kept = await desk.store.proposal(playbook_id(ref))
+    return _question(desk, [kept.items[index] for index in kept.tasks]) if kept else ""
+
+
+def _question(desk: Desk, tasks: Sequence[Item]) -> str:
     titles = "\n".join(f"- {unmarked(task.title, 100)}" for task in tasks)
-    question = desk.prompts["playbook_query"].render(tasks=titles)
+    return desk.prompts["playbook_query"].render(tasks=titles)
+
+
+async def _query(desk: Desk, material: Material, tasks: Sequence[Item], bill: Bill) -> _Part:
+    question = _question(desk, tasks)
     catalogue = await current(desk)
     note = ""
     try:

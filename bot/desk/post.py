@@ -31,7 +31,7 @@ from .desk import Desk
 
 # Longer than a click may take: until then another replica may still be writing.
 ABANDONED = timedelta(seconds=30)
-KINDS: tuple[WriteKind, ...] = ("comment", "task")
+_KINDS: tuple[WriteKind, ...] = ("comment", "task")
 Piece = tuple[WriteKind, int]
 
 _GONE = "This card is too old, or not mine. Please ask again."
@@ -130,7 +130,7 @@ async def write_once(
     done = await desk.store.writes(proposal.id)
     missing: list[Piece] = [each for each in wanted if not written(done, *each)]
     there: set[str] = set()
-    for kind in KINDS:
+    for kind in _KINDS:
         if indexes := [index for each, index in missing if each == kind]:
             there |= await _already_there(desk, proposal, kind, indexes)
     for kind, index in missing:
