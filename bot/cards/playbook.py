@@ -24,8 +24,9 @@ from ._parts import (
 )
 from .query import said, state
 
-# Enough to see what it is about; the incident gets the whole text.
+# Enough to see what it is about, and to leave room on an incident's card: the incident gets all.
 _EXCERPT = 500
+_SHOWN_TASKS = 6
 
 
 def playbook_card(proposal: Proposal, writes: Sequence[Write] = ()) -> Card:
@@ -75,8 +76,15 @@ def _tactics(proposal: Proposal, item: Item, writes: Sequence[Write], share: int
 
 def _tasks(proposal: Proposal, writes: Sequence[Write], share: int) -> Card:
     lines = [text("Tasks", weight="bolder")]
-    for number, index in enumerate(proposal.tasks, 1):
-        lines.append(_task(proposal, number, index, written(writes, "task", index), share))
+    for number, index in enumerate(proposal.tasks[:_SHOWN_TASKS], 1):
+        words = plain(proposal.items[index].title, min(150, share))
+        lines.append(text(f"{number} · {words}", spacing="small"))
+        if write := written(writes, "task", index):
+            lines.append(added(write, share))
+        else:
+            lines.append(action_set([add("Add task", proposal.id, "task", index)]))
+    if len(proposal.tasks) > _SHOWN_TASKS:
+        lines.append(text(f"and {len(proposal.tasks) - _SHOWN_TASKS} more"))
     first = proposal.tasks.start
     if write := written(writes, "comment", first):
         lines.append(added(write, share, "as one comment "))
@@ -85,19 +93,6 @@ def _tasks(proposal: Proposal, writes: Sequence[Write], share: int) -> Card:
         button = add("Tasks also as a comment", proposal.id, "comment", first)
         lines.append(action_set([button]))
     return _section(lines)
-
-
-def _task(proposal: Proposal, number: int, index: int, write: Write | None, share: int) -> Card:
-    words = f"{number} · {plain(proposal.items[index].title, min(150, share))}"
-    if write:
-        lines = [text(words), added(write, share)]
-        return {"type": "Container", "items": lines, "spacing": "small"}
-    button = action_set([add("Add task", proposal.id, "task", index)])
-    columns = [
-        {"type": "Column", "width": width, "items": [item], "verticalContentAlignment": "center"}
-        for width, item in (("stretch", text(words)), ("auto", button))
-    ]
-    return {"type": "ColumnSet", "columns": columns, "spacing": "small"}
 
 
 def _query(proposal: Proposal, query: WrittenQuery, writes: Sequence[Write], share: int) -> Card:
