@@ -42,10 +42,11 @@ class Usage:
 
 @dataclass(frozen=True, slots=True)
 class Structured:
-    """A structured answer: the JSON object asked for, and its cost."""
+    """A structured answer: the JSON object asked for, its cost, and what other choices hold."""
 
     data: JsonObject
     usage: Usage
+    more: tuple[JsonObject, ...] = ()
 
 
 class ChatModel(Protocol):
@@ -65,7 +66,10 @@ class ChatModel(Protocol):
     async def structured(
         self, messages: Sequence[Message], *, name: str, schema: Mapping[str, Any], limit: int
     ) -> Structured:
-        """Ask for one JSON object of this JSON schema."""
+        """Ask for one JSON object of this JSON schema, once: more choices cost and say the same.
+
+        A server that sends several choices all the same has the others' objects in `more`.
+        """
         ...
 
 

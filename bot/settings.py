@@ -47,6 +47,9 @@ class Settings:
     kql_checkers: int
     store_path: str
     history_days: int
+    enrich: str
+    enrich_per_hour: int
+    tasks_also_as_comment: bool
     prompts_dir: Path | None
 
     @property
@@ -116,15 +119,17 @@ class _Reader:
             kql_checkers=self._number("KQL_CHECKERS", 1, 0, 8),
             store_path=self._store(),
             history_days=self._number("HISTORY_DAYS", 30, 1, 3650),
+            enrich=self._one_of("ENRICH", ("suggest", "off", "post")),
+            enrich_per_hour=self._number("ENRICH_PER_HOUR", 30, 0, 10_000),
+            tasks_also_as_comment=self._yes("TASKS_ALSO_AS_COMMENT"),
             prompts_dir=self._folder("PROMPTS_DIR"),
         )
         if settings.soc_team_id:
             self._wrong("SOC_TEAM_ID", "is not available in this version: leave it unset")
         if self._one_of("WRITE_AS", ("bot", "analyst")) == "analyst":
             self._wrong("WRITE_AS", "analyst is not available in this version: set it to bot")
-        # Nothing of this version reads these, but a typing error is told now and not by the next.
+        # Nothing of this version reads this, but a typing error is told now and not by the next.
         self._number("POLL_SECONDS", 60, 0, 86_400)
-        self._one_of("ENRICH", ("suggest", "off", "post"))
         if self._problems:
             raise SettingsError(self._problems)
         return settings
@@ -176,6 +181,9 @@ class _Reader:
         if value:
             self._wrong(name, f"must be one of: {', '.join(choices)}")
         return choices[0]
+
+    def _yes(self, name: str) -> bool:
+        return self._one_of(name, ("false", "true")) == "true"
 
     def _number(self, name: str, default: int, low: int, high: int) -> int:
         value = self._text(name)

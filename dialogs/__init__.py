@@ -15,7 +15,7 @@ from bot.domain.incident import Mention
 from bot.errors import ClickRefused
 from bot.ports import Answered, Click, Clicked, Clicking, Courier, Respond, Said
 
-from . import act, add, ask, forget, help, history, incident, incidents, kql, tasks
+from . import act, add, ask, forget, help, history, incident, incidents, kql, tactics, tasks
 from .focus import named
 
 Handler = Callable[[Desk, Said, Courier, Mention | None], Awaitable[Answered]]
@@ -36,6 +36,7 @@ ROUTES = (
     Route("incident", incident.reply, takes_incident=True),
     Route("summary", ask.summary, takes_incident=True),
     Route("tasks", tasks.reply, takes_incident=True),
+    Route("tactics", tactics.reply, takes_incident=True),
     Route("kql", kql.reply, takes_incident=True),
     Route("assign", act.assign, takes_incident=True),
     Route("assign to me", act.assign, takes_incident=True),

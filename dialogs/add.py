@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
+from bot.cards import playbook_card
 from bot.desk.desk import Desk
 from bot.desk.post import Postings
 from bot.errors import ClickRefused
@@ -11,7 +12,12 @@ from bot.ports import Clicked, Clicking
 
 from . import ask, kql, tasks
 
-_CARDS = {"answer": ask.card, "tasks": tasks.card, "query": kql.card}
+_CARDS = {
+    "answer": ask.card,
+    "tasks": tasks.card,
+    "query": kql.card,
+    "playbook": playbook_card,
+}
 _UNREADABLE = "This button says nothing that I can do."
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from bot.cards import incident_card
 from bot.desk.desk import Desk
 from bot.domain.incident import IncidentRef, Mention
+from bot.domain.injection import warned
 from bot.errors import ClickRefused
 from bot.ports import Answered, Clicked, Clicking, Courier, Reply, Said
 
@@ -39,12 +40,3 @@ async def shown(desk: Desk, ref: IncidentRef) -> Answered:
     card = incident_card(studied.case, desk.clock.now(), warned(studied.warnings))
     number = studied.case.incident.number
     return Answered(Reply(f"Incident {number} is in focus. What do you want to know?", (card,)))
-
-
-def warned(fields: tuple[str, ...]) -> tuple[str, ...]:
-    """Say of each field that it talks to an assistant."""
-    return tuple(
-        f"{field[:1].upper()}{field[1:]} contains text addressed to an assistant. "
-        "It was treated as data."
-        for field in fields
-    )

@@ -7,6 +7,7 @@ from dataclasses import replace
 
 from bot.cards import query_card, rows_card
 from bot.desk.desk import Desk
+from bot.desk.enrich import playbook_question
 from bot.desk.kql import Written, write_query
 from bot.desk.post import checked
 from bot.desk.run import Ran, counted, run_query
@@ -70,7 +71,8 @@ async def reply(desk: Desk, said: Said, courier: Courier, mention: Mention | Non
         return await incidents.which(desk)
     # A word with nothing but an incident behind it asks no question of its own.
     question = "" if mention else _WORD.sub("", said.text.strip()).strip()
-    return await _written(desk, said, ref, question or _USUAL, courier)
+    question = question or await playbook_question(desk, ref) or _USUAL
+    return await _written(desk, said, ref, question, courier)
 
 
 async def _written(

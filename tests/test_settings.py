@@ -106,7 +106,11 @@ def test_with_an_identity_the_bot_serves_everybody_and_lets_in_its_own_tenant() 
             "https://api.loganalytics.us",
         ),
         ("PROMPTS_DIR", "prompts", "prompts_dir", Path("prompts")),
-        ("ENRICH", "POST", "local_mode", True),
+        ("ENRICH", "POST", "enrich", "post"),
+        ("ENRICH", "", "enrich", "suggest"),
+        ("ENRICH_PER_HOUR", "0", "enrich_per_hour", 0),
+        ("TASKS_ALSO_AS_COMMENT", "True", "tasks_also_as_comment", True),
+        ("TASKS_ALSO_AS_COMMENT", "", "tasks_also_as_comment", False),
         ("POLL_SECONDS", "0", "local_mode", True),
         ("WRITE_AS", "bot", "local_mode", True),
         ("SENTINEL_WORKSPACES", json.dumps([ENTRY]), "workspace", Workspace(**ENTRY)),
@@ -315,7 +319,7 @@ NAMES = [
     "HOST PORT BOT_APP_ID BOT_APP_TYPE BOT_TENANT_ID BOT_APP_PASSWORD BOT_OPENID_METADATA",
     "ENTRA_AUTHORITY ALLOWED_TENANT_IDS SOC_TEAM_ID AZURE_OPENAI_BASE_URL AZURE_OPENAI_MODEL",
     "AZURE_OPENAI_API_KEY ARM_ENDPOINT LOG_ANALYTICS_ENDPOINT STORE_URL POLL_SECONDS ENRICH",
-    "WRITE_AS HISTORY_DAYS SENTINEL_WORKSPACES PROMPTS_DIR",
+    "WRITE_AS ENRICH_PER_HOUR TASKS_ALSO_AS_COMMENT HISTORY_DAYS SENTINEL_WORKSPACES PROMPTS_DIR",
     "INCIDENT_WEBHOOK_AUDIENCE INCIDENT_WEBHOOK_CALLERS",
 ]
 ODD = [

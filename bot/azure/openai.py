@@ -21,7 +21,7 @@ from ..domain.endpoint import is_loopback
 from ..domain.transcript import Message
 from ..errors import CasemateError, ModelError
 from ..ports import Clock, JsonObject, Structured, Usage
-from .openai_answers import Answer, find_object, read_events
+from .openai_answers import Answer, find_objects, read_events
 from .openai_failures import (
     ENDED,
     NO_TOKEN,
@@ -139,7 +139,9 @@ class AzureChatModel:
         async with aclosing(self._ask(answer, messages, limit, wanted)) as pieces:
             text = "".join([piece async for piece in pieces])
         answer.check()
-        return Structured(find_object(text, schema.get("required", ())), answer.usage)
+        texts = (text, *answer.others.values())
+        data, *more = find_objects(texts, schema.get("required", ()))
+        return Structured(data, answer.usage, tuple(more))
 
     async def _ask(
         self, answer: Answer, messages: Sequence[Message], limit: int, wanted: JsonObject | None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Sequence
 from typing import Any, cast
 
 import orjson
@@ -67,12 +67,17 @@ def _parse(data: bytes) -> JsonObject:
 
 
 class Answer:
-    """One answer as it grows: whether it has `begun`, how it ended (`finish`), what it cost."""
+    """One answer as it grows: whether it has `begun`, how it ended (`finish`), what it cost.
+
+    The answer is the first choice that says anything; `others` holds the texts of further ones.
+    """
 
     def __init__(self, model: str) -> None:
         self.begun = False
         self.finish = ""
         self.usage = Usage(model)
+        self.others: dict[int, str] = {}
+        self._chosen: int | None = None
         self._refused = False
         self._categories: tuple[str, ...] = ()
 
@@ -84,14 +89,23 @@ class Answer:
         if event.get("error"):
             raise read_failure(0, event["error"], {})
         self._note_usage(event)
-        choice = _first_usable(event.get("choices"))
-        self.finish = _text(choice.get("finish_reason")) or self.finish
-        if self.finish == "content_filter":
-            self._categories += filtered_categories(choice)
-        said = _message(choice)
-        self._refused = self._refused or bool(said.get("refusal"))
-        text = _text(said.get("content"))
-        self.begun = self.begun or bool(text.strip())
+        text = ""
+        for place, choice in enumerate(_choices(event)):
+            index = choice.get("index")
+            index = index if isinstance(index, int) else place
+            said = _message(choice)
+            piece = _text(said.get("content"))
+            if self._chosen is None and piece.strip():
+                self._chosen = index
+            if self._chosen not in (None, index):
+                self.others[index] = self.others.get(index, "") + piece
+                continue
+            text += piece
+            self.finish = _text(choice.get("finish_reason")) or self.finish
+            if self.finish == "content_filter":
+                self._categories += filtered_categories(choice)
+            self._refused = self._refused or bool(said.get("refusal"))
+        self.begun = self._chosen is not None
         return text if self.begun else ""
 
     def check(self) -> None:
@@ -118,6 +132,23 @@ class Answer:
             self.usage = Usage(model)
 
 
+def find_objects(texts: Iterable[str], required: Sequence[str]) -> list[JsonObject]:
+    """One object of each choice that has one, as `find_object` finds it.
+
+    Raises AnswerMalformed, of the first choice, where there is none at all.
+    """
+    found: list[JsonObject] = []
+    malformed: list[AnswerMalformed] = []
+    for text in texts:
+        try:
+            found.append(find_object(text, required))
+        except AnswerMalformed as error:
+            malformed.append(error)
+    if not found:
+        raise malformed[0]
+    return found
+
+
 def find_object(text: str, required: Sequence[str]) -> JsonObject:
     """The first JSON object in a text (bare, fenced or in prose) that has the required members.
 
@@ -138,10 +169,10 @@ def find_object(text: str, required: Sequence[str]) -> JsonObject:
     raise AnswerMalformed(_MALFORMED, text)
 
 
-def _first_usable(choices: Any) -> JsonObject:
+def _choices(event: JsonObject) -> list[JsonObject]:
+    choices = event.get("choices")
     items = cast(list[Any], choices) if isinstance(choices, list) else []
-    found = [_object(item) for item in items if item]
-    return next((choice for choice in found if _message(choice).get("content")), (found or [{}])[0])
+    return [_object(item) for item in items if item]
 
 
 def _message(choice: JsonObject) -> JsonObject:

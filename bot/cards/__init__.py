@@ -4,6 +4,7 @@ from ._parts import MAX_BYTES, Card, size
 from .act import close_card
 from .chat import help_card, history_card
 from .incident import incident_card, incidents_card
+from .playbook import playbook_blocks, playbook_card
 from .proposal import MAX_TASKS, answer_card, tasks_card
 from .query import query_card
 from .rows import rows_card
@@ -18,6 +19,8 @@ __all__ = [
     "history_card",
     "incident_card",
     "incidents_card",
+    "playbook_blocks",
+    "playbook_card",
     "query_card",
     "rows_card",
     "size",

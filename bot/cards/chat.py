@@ -18,6 +18,7 @@ _WORDS = (
     ("incident N", "take up incident N"),
     ("summary", "what happened, in short"),
     ("tasks", "what to look into, to add with a click"),
+    ("tactics", "what the tactics mean here"),
     ("kql QUESTION", "a query that works in this workspace"),
     ("assign", "make this incident yours"),
     ("severity X", "rate it High, Medium, Low or Informational"),

@@ -49,7 +49,7 @@ def query_card(
         body = [*notices(warnings, note, share), title("KQL to run")]
         if query.explanation.strip():
             body.append(text(said(query.explanation, 800, share), spacing="small"))
-        body += _state(query, share)
+        body += state(query, share)
         body += _lines("", query.cautions, share, color="warning", size="small")
         places = ["open it in Logs"] * bool(link) + ["add it to the incident"] * (not query.refused)
         body += _code(query.kql, share, " or ".join(places) or "not shown")
@@ -79,7 +79,8 @@ def said(sentence: str, limit: int, share: int) -> str:
     return _CLAIM.sub("compared", plain(sentence, min(limit, share)))
 
 
-def _state(query: WrittenQuery, share: int) -> list[Card]:
+def state(query: WrittenQuery, share: int) -> list[Card]:
+    """Say what is known of a query: that it was checked, or what is wrong with it."""
     if query.refused:
         return _lines(_REFUSED, query.problems, share, color="attention")
     if query.good:

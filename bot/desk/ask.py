@@ -7,7 +7,8 @@ import logging
 import re
 from collections.abc import Sequence
 from contextlib import aclosing
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
+from typing import Any, TypeVar, cast
 
 from ..domain.budget import ANSWER_TOKENS, EVIDENCE_TOKENS, HISTORY_TOKENS
 from ..domain.evidence import Evidence, fence, milder, within
@@ -23,11 +24,13 @@ from ..errors import (
     ModelRefused,
     PromptFiltered,
 )
-from ..ports import AuditItem, Courier, Said, Usage
+from ..ports import AuditItem, Courier, JsonObject, Said, Structured, Usage
 from .desk import Desk, new_id, new_marker
 from .fallback import playbook_answer
 
 log = logging.getLogger(__name__)
+
+M = TypeVar("M", bound="Material")
 
 MAX_TURNS = 40
 _QUERY = re.compile(r"^[ \t]*(?:```|~~~)[ \t]*(?:kql|kusto)\b", re.IGNORECASE | re.MULTILINE)
@@ -38,15 +41,21 @@ _UNCHECKED = (
 
 
 @dataclass(frozen=True, slots=True)
-class Briefing:
-    """All that a request to the model is made of, read once for a turn."""
+class Material:
+    """All that a request to the model is made of, whoever asks."""
+
+    case: CaseFile
+    evidence: Evidence
+    warnings: tuple[str, ...]
+    turns: tuple[Turn, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Briefing(Material):
+    """The same for an analyst's turn, read once for it."""
 
     said: Said
     thread: Thread
-    case: CaseFile
-    evidence: Evidence
-    turns: tuple[Turn, ...]
-    warnings: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,22 +98,45 @@ async def brief(desk: Desk, said: Said, ref: IncidentRef) -> Briefing:
     )
 
 
-def request(desk: Desk, briefing: Briefing, question: str, tables: str = "") -> tuple[Message, ...]:
-    """Lay a briefing out for the model, with a fresh marker around the evidence.
+def request(desk: Desk, material: Material, question: str, tables: str = "") -> tuple[Message, ...]:
+    """Lay material out for the model, with a fresh marker around the evidence.
 
     `tables` says what the workspace's tables are, where a query is wanted.
     """
     marker = new_marker()
-    fenced = fence(briefing.evidence, marker, desk.clock.now())
+    fenced = fence(material.evidence, marker, desk.clock.now())
     system = desk.prompts["system"].text
     given = [tables, fenced] if tables else [fenced]
-    return conversation(system, given, briefing.turns, question, marker)
+    return conversation(system, given, material.turns, question, marker)
 
 
-def tamed(briefing: Briefing) -> Briefing:
+def tamed(material: M) -> M:
     """The same with less that a content filter may object to: milder evidence, no rows of logs."""
-    turns = tuple(replace(turn, data="") for turn in briefing.turns)
-    return replace(briefing, evidence=milder(briefing.evidence), turns=turns)
+    turns = tuple(replace(turn, data="") for turn in material.turns)
+    return replace(material, evidence=milder(material.evidence), turns=turns)
+
+
+async def structured(
+    desk: Desk, material: Material, question: str, name: str, schema: JsonObject
+) -> Structured:
+    """Ask for an object; once more with less where what we sent was filtered. Raises ModelError."""
+
+    async def asked(material: Material) -> Structured:
+        messages = request(desk, material, question)
+        return await desk.model.structured(messages, name=name, schema=schema, limit=ANSWER_TOKENS)
+
+    try:
+        return await asked(material)
+    except PromptFiltered as error:
+        log.info("the prompt was filtered (%s); trying milder evidence", error.categories)
+        return await asked(tamed(material))
+
+
+def entries(answer: Structured, name: str) -> list[JsonObject]:
+    """The objects in the list `name` of an answer, those of its further choices after them."""
+    lists = [data.get(name) for data in (answer.data, *answer.more)]
+    found = [each for some in lists if isinstance(some, list) for each in cast(list[Any], some)]
+    return [cast(JsonObject, each) for each in found if isinstance(each, dict)]
 
 
 async def ask(
@@ -193,13 +225,15 @@ def audited(
             "question": said.text[:500],
             "outcome": outcome,
             "prompt": desk.prompts["system"].hash,
-            "model": usage.model if usage else "",
-            "prompt_tokens": usage.prompt_tokens if usage else 0,
-            "cached_tokens": usage.cached_tokens if usage else 0,
-            "completion_tokens": usage.completion_tokens if usage else 0,
+            **cost(usage),
             "evidence": list(briefing.evidence.ids),
         },
     )
+
+
+def cost(usage: Usage | None) -> JsonObject:
+    """What an answer cost, as the audit keeps it; nothing where no model gave it."""
+    return asdict(usage or Usage(""))
 
 
 def turn(desk: Desk, briefing: Briefing, question: str, answer: str, model: str) -> Turn:

@@ -31,7 +31,7 @@ from ..errors import (
     PromptFiltered,
 )
 from ..ports import AuditItem, Courier, JsonObject, Said, Usage
-from .ask import Briefing, audited, brief, proposal, request, tamed, turn
+from .ask import Briefing, Material, audited, brief, proposal, request, tamed, turn
 from .desk import Desk
 
 log = logging.getLogger(__name__)
@@ -66,13 +66,14 @@ class Written:
 
 
 @dataclass(slots=True)
-class _Bill:
+class Bill:
     """What all rounds cost together, kept outside the loop so that a failure does not lose it."""
 
     usage: Usage | None = None
     rounds: int = 0
 
     def add(self, usage: Usage) -> None:
+        """Add what one more round cost."""
         last = self.usage
         self.rounds += 1
         self.usage = usage if last is None else Usage(
@@ -92,9 +93,9 @@ async def write_query(
     """
     await courier.working("Looking at the workspace's tables…")
     briefing, catalogue = await asyncio.gather(brief(desk, said, ref), current(desk))
-    bill = _Bill()
+    bill = Bill()
     try:
-        query = await _write(desk, briefing, catalogue, question[:QUESTION_CHARS], courier, bill)
+        query = await composed(desk, briefing, catalogue, question, courier, bill)
     except (ModelDown, ModelRefused, PromptFiltered, AnswerMalformed) as error:
         return await _from_playbook(desk, briefing, catalogue, error, bill)
     model = bill.usage.model if bill.usage else desk.model.name
@@ -120,28 +121,32 @@ async def current(desk: Desk) -> Catalogue | None:
         return None
 
 
-async def _write(
+async def composed(
     desk: Desk,
-    briefing: Briefing,
+    material: Material,
     catalogue: Catalogue | None,
     question: str,
     courier: Courier,
-    bill: _Bill,
+    bill: Bill,
 ) -> WrittenQuery:
-    """Have the model write, and mend what the checker or the guard finds, twice at most."""
+    """Have the model write, and mend what the checker or the guard finds, twice at most.
+
+    Raises ModelError where there is no query at all.
+    """
     await courier.working("Writing the query…")
-    names = ", ".join(f"`{name}`" for name in entity_names(briefing.case.entities))
+    question = question[:QUESTION_CHARS]
+    names = ", ".join(f"`{name}`" for name in entity_names(material.case.entities))
     prompt = desk.prompts["kql"].render(question=question, names=names or "none")
-    tables = await asyncio.to_thread(_tables, desk, briefing.case, catalogue, question)
+    tables = await asyncio.to_thread(_tables, desk, material.case, catalogue, question)
     try:
-        messages = request(desk, briefing, prompt, tables)
-        data = await _asked(desk, messages, bill)
+        messages = request(desk, material, prompt, tables)
+        choices = await _asked(desk, messages, bill)
     except PromptFiltered:
-        messages = request(desk, tamed(briefing), prompt, tables)
-        data = await _asked(desk, messages, bill)
+        messages = request(desk, tamed(material), prompt, tables)
+        choices = await _asked(desk, messages, bill)
     for attempt in range(REPAIRS + 1):
         await courier.working("Checking the query…")
-        query = await examined(desk, catalogue, briefing.case, data)
+        data, query = await _best(desk, catalogue, material.case, choices)
         if not query.problems or attempt == REPAIRS:
             return query
         problems = "\n".join(f"- {problem}" for problem in query.problems)
@@ -149,7 +154,7 @@ async def _write(
         said = json.dumps(data, ensure_ascii=False)
         messages = (*messages, Message("assistant", said), Message("user", repair))
         try:
-            data = await _asked(desk, messages, bill)
+            choices = await _asked(desk, messages, bill)
         except ModelError as error:
             log.info("a query was not mended: %s", error.sentence)
             return query
@@ -166,8 +171,11 @@ def _tables(desk: Desk, case: CaseFile, catalogue: Catalogue | None, question: s
     return desk.prompts["kql_tables"].render(tables=tables)
 
 
-async def _asked(desk: Desk, messages: Sequence[Message], bill: _Bill) -> JsonObject:
-    """Ask for a query; one in a fence or bare is taken as well. Raises AnswerMalformed."""
+async def _asked(desk: Desk, messages: Sequence[Message], bill: Bill) -> list[JsonObject]:
+    """Ask for a query; one in a fence or bare is taken as well. Raises AnswerMalformed.
+
+    What comes back are the answer's choices that hold a query, one or more.
+    """
     try:
         answer = await desk.model.structured(
             messages, name="kql", schema=SCHEMA, limit=ANSWER_TOKENS
@@ -175,12 +183,22 @@ async def _asked(desk: Desk, messages: Sequence[Message], bill: _Bill) -> JsonOb
     except AnswerMalformed as error:
         if query := from_answer(error.text, fenced=True):
             bill.rounds += 1
-            return {"query": query, "explanation": "", "assumptions": []}
+            return [{"query": query, "explanation": "", "assumptions": []}]
         raise
     bill.add(answer.usage)
-    if not str(answer.data.get("query") or "").strip():
+    choices = (answer.data, *answer.more)
+    holding = [each for each in choices if str(each.get("query") or "").strip()]
+    if not holding:
         raise AnswerMalformed("The model wrote no query.")
-    return answer.data
+    return holding
+
+
+async def _best(
+    desk: Desk, catalogue: Catalogue | None, case: CaseFile, choices: Sequence[JsonObject]
+) -> tuple[JsonObject, WrittenQuery]:
+    """The first choice with nothing wrong with it; the first of all where there is none."""
+    found = [(data, await examined(desk, catalogue, case, data)) for data in choices]
+    return next((each for each in found if not each[1].problems), found[0])
 
 
 async def examined(
@@ -240,7 +258,7 @@ def _proposed(desk: Desk, briefing: Briefing, query: WrittenQuery, model: str) -
     return replace(proposal(desk, briefing, "query", [item], model), query=query)
 
 
-def _audited(desk: Desk, briefing: Briefing, query: WrittenQuery, bill: _Bill) -> AuditItem:
+def _audited(desk: Desk, briefing: Briefing, query: WrittenQuery, bill: Bill) -> AuditItem:
     outcome = "refused" if query.refused else "flagged" if query.problems else "written"
     item = audited(desk, briefing, "kql", outcome, bill.usage)
     known = {"rounds": bill.rounds, "tables": query.tables, "problems": list(query.problems)}
@@ -252,22 +270,29 @@ async def _from_playbook(
     briefing: Briefing,
     catalogue: Catalogue | None,
     error: ModelError,
-    bill: _Bill,
+    bill: Bill,
 ) -> Written:
     """Offer the vetted query that suits the incident best. Raises `error` where none does."""
-    case = briefing.case
-    tables = catalogue.by_name.keys() if catalogue else None
-    fitting = desk.playbook.queries_for(case.incident.tactics, entity_names(case.entities), tables)
-    if not fitting:
-        raise error
-    vetted = fitting[0]
-    data: JsonObject = {"query": vetted.kql, "explanation": vetted.purpose}
-    query = replace(await examined(desk, catalogue, case, data), by_playbook=vetted.name)
+    query, title = await vetted(desk, briefing.case, catalogue, error)
     item = _audited(desk, briefing, query, bill)
     return Written(
         briefing=briefing,
         query=query,
         proposal=_proposed(desk, briefing, query, ""),
         audit=replace(item, detail={**item.detail, "outcome": type(error).__name__}),
-        note=f"{error.sentence} This query is the playbook's “{vetted.title}”: no model wrote it.",
+        note=f"{error.sentence} This query is the playbook's “{title}”: no model wrote it.",
     )
+
+
+async def vetted(
+    desk: Desk, case: CaseFile, catalogue: Catalogue | None, error: ModelError
+) -> tuple[WrittenQuery, str]:
+    """The playbook's query that suits the incident best, with its title; or raise `error`."""
+    tables = catalogue.by_name.keys() if catalogue else None
+    fitting = desk.playbook.queries_for(case.incident.tactics, entity_names(case.entities), tables)
+    if not fitting:
+        raise error
+    first = fitting[0]
+    data: JsonObject = {"query": first.kql, "explanation": first.purpose}
+    query = await examined(desk, catalogue, case, data)
+    return replace(query, by_playbook=first.name), first.title

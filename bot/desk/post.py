@@ -11,7 +11,7 @@ import asyncio
 import html
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Literal
 from weakref import WeakValueDictionary
 
@@ -22,6 +22,7 @@ from ..domain.incident import (
     MAX_TASK_TITLE_CHARS,
     MAX_TASKS,
 )
+from ..domain.people import Analyst
 from ..domain.proposal import Item, Proposal, Write, WriteKind, write_id, written
 from ..domain.rendering import cut_html, for_sentinel, unmarked
 from ..errors import ClickRefused, SentinelRefused
@@ -30,6 +31,9 @@ from .desk import Desk
 
 # Longer than a click may take: until then another replica may still be writing.
 ABANDONED = timedelta(seconds=30)
+_KINDS: tuple[WriteKind, ...] = ("comment", "task")
+Piece = tuple[WriteKind, int]
+
 _GONE = "This card is too old, or not mine. Please ask again."
 _NOT_TO_RUN = "This query is not put on the incident: somebody might run it."
 _ELSEWHERE = "This button belongs to another conversation."
@@ -61,23 +65,26 @@ class Postings:
         proposal = await checked(desk, clicked, proposal_id)
         if proposal.query is not None and proposal.query.refused:
             raise ClickRefused(_NOT_TO_RUN)
-        indexes = _indexes(proposal, kind, item)
+        wanted = _wanted(proposal, kind, item)
         lock = self._locks.setdefault(proposal.id, asyncio.Lock())
         async with lock:
-            done = await desk.store.writes(proposal.id)
-            missing = [index for index in indexes if not written(done, kind, index)]
-            if missing:
-                await _write_all(desk, clicked, proposal, kind, missing)
+            await write_once(desk, proposal, wanted, clicked.analyst, clicked.at)
             return Posted(proposal, await desk.store.writes(proposal.id))
 
 
 async def checked(desk: Desk, clicked: Clicked, proposal_id: str) -> Proposal:
-    """Load a proposal and hold the click against it: tenant, place, age. Raises ClickRefused."""
+    """Load a proposal and hold the click against it: tenant, place, age. Raises ClickRefused.
+
+    What was prepared for an incident is shown in many places: everyone at this desk may use it.
+    """
     proposal = await desk.store.proposal(proposal_id)
-    if proposal is None or proposal.tenant != clicked.analyst.tenant:
+    if proposal is None:
         raise ClickRefused(_GONE)
-    if _room(proposal.conversation) != _room(clicked.place.conversation):
-        raise ClickRefused(_ELSEWHERE)
+    if proposal.kind != "playbook":
+        if proposal.tenant != clicked.analyst.tenant:
+            raise ClickRefused(_GONE)
+        if _room(proposal.conversation) != _room(clicked.place.conversation):
+            raise ClickRefused(_ELSEWHERE)
     if proposal.expired(clicked.at):
         raise ClickRefused(_GONE)
     return proposal
@@ -88,28 +95,52 @@ def _room(conversation: str) -> str:
     return conversation.partition(";")[0]
 
 
-def _indexes(proposal: Proposal, kind: WriteKind, item: int | Literal["all"]) -> list[int]:
+def _wanted(proposal: Proposal, kind: WriteKind, item: int | Literal["all"]) -> list[Piece]:
+    if proposal.kind == "playbook":
+        return _of_playbook(proposal, kind, item)
     if kind == "comment":
-        return [0]
+        return [("comment", 0)]
     if item == "all":
-        return list(range(len(proposal.items)))
+        return [("task", index) for index in range(len(proposal.items))]
     if not 0 <= item < len(proposal.items):
         raise ClickRefused(_GONE)
-    return [item]
+    return [("task", item)]
 
 
-async def _write_all(
-    desk: Desk, clicked: Clicked, proposal: Proposal, kind: WriteKind, indexes: Sequence[int]
+def _of_playbook(proposal: Proposal, kind: WriteKind, item: int | Literal["all"]) -> list[Piece]:
+    """Each item has a kind of its own; all tasks as one comment are named by the first of them."""
+    if item == "all":
+        return [(each.kind, index) for index, each in enumerate(proposal.items)]
+    if not 0 <= item < len(proposal.items):
+        raise ClickRefused(_GONE)
+    if kind != proposal.items[item].kind and (kind, item) != as_one_comment(proposal):
+        raise ClickRefused("This button says nothing that I can do.")
+    return [(kind, item)]
+
+
+def as_one_comment(proposal: Proposal) -> Piece | None:
+    """How all tasks of a playbook are written as a single comment; None where it has none."""
+    return ("comment", proposal.tasks.start) if proposal.tasks else None
+
+
+async def write_once(
+    desk: Desk, proposal: Proposal, wanted: Sequence[Piece], by: Analyst, at: datetime
 ) -> None:
-    there = await _already_there(desk, proposal, kind, indexes)
-    for index in indexes:
-        mine = Write(proposal.id, kind, index, clicked.analyst.id, clicked.analyst.name, clicked.at)
+    """Write what of `wanted` is not there yet, in the name of `by`. Raises SentinelError."""
+    done = await desk.store.writes(proposal.id)
+    missing: list[Piece] = [each for each in wanted if not written(done, *each)]
+    there: set[str] = set()
+    for kind in _KINDS:
+        if indexes := [index for each, index in missing if each == kind]:
+            there |= await _already_there(desk, proposal, kind, indexes)
+    for kind, index in missing:
+        mine = Write(proposal.id, kind, index, by.id, by.name, at)
         # Whoever's click reached Sentinel stays its author; an old one that did not is nobody's.
-        stale = None if mine.guid in there else clicked.at - ABANDONED
+        stale = None if mine.guid in there else at - ABANDONED
         write = await desk.store.begin_write(mine, stale)
         if write.guid not in there:
             await _write(desk, proposal, write)
-        await desk.store.end_write(write, _audited(desk, proposal, write))
+        await desk.store.end_write(write, _audited(desk, proposal, write, by.tenant))
 
 
 async def _already_there(
@@ -137,7 +168,7 @@ async def _write(desk: Desk, proposal: Proposal, write: Write) -> None:
     incident = proposal.incident.id
     if write.kind == "comment":
         # In a thread: a long answer takes the Markdown parser longer than the event loop may wait.
-        html_text = await asyncio.to_thread(_comment, proposal)
+        html_text = await asyncio.to_thread(_comment, proposal, write.index)
         body = cut_html(html_text, MAX_COMMENT_CHARS - len(origin))
         await desk.incidents.add_comment(incident, write.guid, body + origin)
         return
@@ -148,10 +179,14 @@ async def _write(desk: Desk, proposal: Proposal, write: Write) -> None:
     await desk.incidents.add_task(incident, write.guid, title, body + origin)
 
 
-def _comment(proposal: Proposal) -> str:
-    if proposal.kind == "tasks":
-        return "<h4>Proposed tasks</h4>" + "".join(_listed(item) for item in proposal.items)
-    return for_sentinel(proposal.items[0].text)
+def _comment(proposal: Proposal, index: int) -> str:
+    item = proposal.items[index]
+    if proposal.kind not in ("tasks", "playbook"):
+        return for_sentinel(item.text)
+    if item.kind == "comment":
+        return f"<h4>{html.escape(unmarked(item.title, 150))}</h4>{for_sentinel(item.text)}"
+    listed = (_listed(proposal.items[each]) for each in proposal.tasks)
+    return "<h4>Proposed tasks</h4>" + "".join(listed)
 
 
 def _listed(item: Item) -> str:
@@ -160,24 +195,33 @@ def _listed(item: Item) -> str:
 
 
 def provenance(proposal: Proposal, write: Write) -> str:
-    """The line under everything written: who added it, who asked what, what answered, from what."""
+    """The line under everything written: who added it, who asked what, what answered, from what.
+
+    Where nobody clicked (`ENRICH=post`) it says so.
+    """
     origin = proposal.provenance
     kinds = [entry.partition("/")[0] for entry in origin.evidence]
     seen = ", ".join(f"{kinds.count(kind)} {kind}" for kind in dict.fromkeys(kinds))
-    model = unmarked(origin.model, 60)
+    model = unmarked(origin.model, 60) if proposal.items[write.index].by_model else ""
     answered = f"Model {model}, prompt {origin.prompt}" if model else "From the playbook, no model"
-    line = (
-        f"Added by {unmarked(write.by_name, 60)} with Casemate, {write.at:%Y-%m-%d %H:%M} UTC. "
-        f"{unmarked(origin.asked_by, 60)} asked: “{unmarked(origin.question, 160)}”. "
-        f"{answered}. Evidence: {seen or 'none'}."
-    )
+    at = f"{write.at:%Y-%m-%d %H:%M} UTC"
+    if not write.by_id:
+        added = f"Added by Casemate (playbook, no analyst asked), {at}."
+    elif not origin.asked_by:
+        added = f"Added by {unmarked(write.by_name, 60)} with Casemate, {at}, from the playbook."
+    else:
+        added = (
+            f"Added by {unmarked(write.by_name, 60)} with Casemate, {at}. "
+            f"{unmarked(origin.asked_by, 60)} asked: “{unmarked(origin.question, 160)}”."
+        )
+    line = f"{added} {answered}. Evidence: {seen or 'none'}."
     return f"<p><em>{html.escape(line)}</em></p>"
 
 
-def _audited(desk: Desk, proposal: Proposal, write: Write) -> AuditItem:
+def _audited(desk: Desk, proposal: Proposal, write: Write, tenant: str) -> AuditItem:
     return AuditItem(
         at=desk.clock.now(),
-        tenant=proposal.tenant,
+        tenant=tenant,
         action="write",
         analyst_id=write.by_id,
         analyst_name=write.by_name,

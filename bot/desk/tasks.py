@@ -6,16 +6,14 @@ This is the second part of the playbook that Casemate grew out of.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
-from typing import Any, cast
+from dataclasses import dataclass, replace
 
-from ..domain.budget import ANSWER_TOKENS
-from ..domain.incident import IncidentRef
+from ..domain.incident import CaseFile, IncidentRef
 from ..domain.proposal import Item, Proposal
 from ..domain.transcript import Turn
 from ..errors import AnswerMalformed, ModelDown, ModelRefused, PromptFiltered
-from ..ports import AuditItem, Courier, JsonObject, Said, Usage
-from .ask import Briefing, audited, brief, proposal, request, turn
+from ..ports import AuditItem, Courier, JsonObject, Said, Structured, Usage
+from .ask import Briefing, Material, audited, brief, entries, proposal, structured, turn
 from .desk import Desk
 from .fallback import playbook_tasks
 
@@ -57,15 +55,23 @@ async def propose_tasks(desk: Desk, said: Said, ref: IncidentRef, courier: Couri
     """
     await courier.working("Working out the tasks…")
     briefing = await brief(desk, said, ref)
-    messages = request(desk, briefing, desk.prompts["tasks"].text)
     try:
-        answer = await desk.model.structured(
-            messages, name="tasks", schema=SCHEMA, limit=ANSWER_TOKENS
-        )
-        items = _items(answer.data)
+        items, usage = await model_tasks(desk, briefing)
     except (ModelDown, ModelRefused, PromptFiltered, AnswerMalformed) as error:
         return _from_playbook(desk, briefing, error.sentence)
-    return _good(desk, briefing, items, answer.usage)
+    return _good(desk, briefing, items, usage)
+
+
+async def model_tasks(desk: Desk, material: Material) -> tuple[tuple[Item, ...], Usage]:
+    """The model's tasks, of all its choices, and their cost. Raises ModelError."""
+    answer = await structured(desk, material, desk.prompts["tasks"].text, "tasks", SCHEMA)
+    return _items(answer), answer.usage
+
+
+def prepared_tasks(desk: Desk, case: CaseFile) -> tuple[Item, ...]:
+    """The playbook's tasks, for when the model has none."""
+    tasks = playbook_tasks(desk, case)
+    return shortened(Item(task.title, task.description, by_model=False) for task in tasks)
 
 
 def _good(desk: Desk, briefing: Briefing, items: Sequence[Item], usage: Usage) -> Proposed:
@@ -79,8 +85,7 @@ def _good(desk: Desk, briefing: Briefing, items: Sequence[Item], usage: Usage) -
 
 
 def _from_playbook(desk: Desk, briefing: Briefing, reason: str) -> Proposed:
-    tasks = playbook_tasks(desk, briefing.case)
-    items = shortened(Item(task.title, task.description) for task in tasks)
+    items = prepared_tasks(desk, briefing.case)
     return Proposed(
         briefing=briefing,
         proposal=proposal(desk, briefing, "tasks", items, ""),
@@ -89,16 +94,18 @@ def _from_playbook(desk: Desk, briefing: Briefing, reason: str) -> Proposed:
     )
 
 
-def _items(data: JsonObject) -> tuple[Item, ...]:
-    """Read the model's list leniently. Raises AnswerMalformed where there is no task in it."""
-    tasks = data.get("tasks")
-    entries = cast(list[Any], tasks) if isinstance(tasks, list) else []
-    fields = [cast(JsonObject, entry) for entry in entries if isinstance(entry, dict)]
-    read = (
-        Item(str(each.get("title") or "").strip(), str(each.get("description") or "").strip())
-        for each in fields
-    )
-    items = shortened(item for item in read if item.title)
+def _items(answer: Structured) -> tuple[Item, ...]:
+    """Read the model's lists leniently. Raises AnswerMalformed where there is no task in them.
+
+    Two tasks of one title are one: choices of the same request mostly say the same.
+    """
+    read: dict[str, Item] = {}
+    for each in entries(answer, "tasks"):
+        title = str(each.get("title") or "").strip()
+        item = Item(title, str(each.get("description") or "").strip())
+        if title:
+            read.setdefault(" ".join(title.casefold().split()), item)
+    items = shortened(read.values())
     if not items:
         raise AnswerMalformed("The model proposed no tasks.")
     return items
@@ -116,6 +123,6 @@ def shortened(items: Iterable[Item]) -> tuple[Item, ...]:
         size = len(title) + len(item.text)
         if (size > room and kept) or len(kept) == MAX_TASKS:
             break
-        kept.append(Item(title, item.text[: room - len(title)]))
+        kept.append(replace(item, title=title, text=item.text[: room - len(title)]))
         room -= size
     return tuple(kept)

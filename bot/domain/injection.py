@@ -138,3 +138,12 @@ def _decoded(text: str) -> Iterator[str]:
         except ValueError:
             continue
         yield raw.decode("utf-16-le" if b"\x00" in raw[:8] else "utf-8", "ignore")
+
+
+def warned(fields: tuple[str, ...]) -> tuple[str, ...]:
+    """Say of each field that it talks to an assistant."""
+    return tuple(
+        f"{field[:1].upper()}{field[1:]} contains text addressed to an assistant. "
+        "It was treated as data."
+        for field in fields
+    )

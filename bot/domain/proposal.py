@@ -17,22 +17,27 @@ _WRITES = uuid.UUID("b0a7a6c5-52b5-4d0a-9c3c-0d6f0f3c9f11")
 LIFETIME = timedelta(days=7)
 
 WriteKind = Literal["task", "comment"]
-ProposalKind = Literal["answer", "tasks", "query"]
+ProposalKind = Literal["answer", "tasks", "query", "playbook"]
 
 
 @dataclass(frozen=True, slots=True)
 class Item:
-    """One thing that can be put on the incident; `text` is the model's Markdown, untrusted."""
+    """One thing that can be put on the incident; `text` is the model's Markdown, untrusted.
+
+    `kind` is what it becomes where the proposal is a playbook; of the others the button says it.
+    """
 
     title: str
     text: str
+    kind: WriteKind = "task"
+    by_model: bool = True
 
 
 @dataclass(frozen=True, slots=True)
 class Provenance:
     """What an analyst must be able to see later: who asked, what answered, from what.
 
-    `asked_by_id` is empty where nobody asked: a suggestion made when the incident arrived.
+    `asked_by` is empty where nobody asked: what was prepared when the incident arrived.
     """
 
     asked_by: str
@@ -48,7 +53,9 @@ class Proposal:
     """The stored side of a card: the card itself carries only `id`.
 
     `message` is what was said above the card, so that the whole message can be edited later.
-    `query` is there where the kind is `query`; its one item is what goes on the incident.
+    `query` is there where the kind is `query`; its one item is what goes on the incident. A
+    `playbook` has a comment, tasks, and last its query, each where there is one; it belongs to the
+    incident and not to a chat, so its `tenant` and `conversation` are empty.
     """
 
     id: str
@@ -67,6 +74,12 @@ class Proposal:
         """Say whether a click comes too late."""
         return now - self.created > LIFETIME
 
+    @property
+    def tasks(self) -> range:
+        """Where a playbook's tasks stand among its items."""
+        first = 1 if self.items and self.items[0].kind == "comment" else 0
+        return range(first, len(self.items) - (self.query is not None))
+
 
 @dataclass(frozen=True, slots=True)
 class Write:
@@ -84,6 +97,11 @@ class Write:
     def guid(self) -> str:
         """The name it has in Sentinel: the same for every repeat of the click."""
         return write_id(self.proposal, self.kind, self.index)
+
+
+def playbook_id(incident: IncidentRef) -> str:
+    """Name what is prepared for an incident, so that preparing it twice is preparing it once."""
+    return f"playbook-{incident.id.lower()}"
 
 
 def write_id(proposal: str, kind: WriteKind, index: int) -> str:

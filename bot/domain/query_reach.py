@@ -11,7 +11,7 @@ from .query_lexer import lex
 # The service lays the range of the call over the query's own filter (docs: azure-monitor-query).
 USUAL = timedelta(days=7)
 FARTHEST = timedelta(days=90)
-_DURATION = re.compile(r"(\d+(?:\.\d+)?)(d|h|m|s)(?![icr])\w*")
+_DURATION = re.compile(r"(\d+(?:\.\d+)?)(d|h|m(?!s|illi|icro)|s)\w*")
 _UNITS = {"d": "days", "h": "hours", "m": "minutes", "s": "seconds"}
 _TIME = re.compile(r"(?:date|datetime)\((.*)\)", re.IGNORECASE)
 

@@ -93,12 +93,14 @@ def answer(asked: Asked) -> str:
 
 
 def answer_object(asked: Asked, schema: Mapping[str, Any]) -> dict[str, Any]:
-    """An object of this JSON schema: tasks where it has `tasks`, else honest blanks."""
+    """An object of this JSON schema: tasks or tactics where it has those, else honest blanks."""
     properties = cast(dict[str, Any], schema.get("properties") or {})
     found: dict[str, Any] = {}
     for name, each in properties.items():
         if name == "tasks":
             found[name] = _task_list(asked)
+        elif name == "tactics":
+            found[name] = _tactic_list(asked)
         else:
             found[name] = _blank(each, asked.say("no_rule"))
     return found
@@ -119,6 +121,21 @@ def _task_list(asked: Asked) -> list[dict[str, str]]:
             break
         tasks.append({"title": task.title, "description": task.description})
     return tasks
+
+
+def _tactic_list(asked: Asked) -> list[dict[str, str]]:
+    return [{"name": name, "description": _tactic(asked, name)} for name in asked.evidence.tactics]
+
+
+def _tactic(asked: Asked, name: str) -> str:
+    alerts = [each for each in asked.evidence.of("alert") if name in each.texts("tactics")]
+    seen = "; ".join(f"{each.text('name')} {each.cite}" for each in alerts)
+    parts = [f"{asked.say('seen_in')}: {seen}."] if seen else []
+    if tactic := asked.playbook.find(name):
+        parts += [tactic.description, f"{asked.say('ask_first')} {tactic.first_questions[0]}"]
+    else:
+        parts.append(asked.say("unknown_tactic", name=name))
+    return " ".join(parts)
 
 
 def _blank(schema: Mapping[str, Any], text: str) -> Any:

@@ -210,3 +210,15 @@ COUNTS = Rows(
     (("203.0.113.7", 12345, 1048576.5), ("198.51.100.20", 3, 0.0)),
     timespan=timedelta(hours=36),
 )
+
+
+def prepared(query: WrittenQuery | None = CHECKED, **changes: object) -> Proposal:
+    """What was prepared for the incident before anybody asked."""
+    tactics = "**Initial Access** (TA0001): The account signed in from an anonymous address [2]."
+    comment = Item("Tactics of incident 3177", tactics, "comment")
+    last = [Item("KQL to run", query.kql)] if query else []
+    made = proposal(comment, *TASKS[:3], *last, kind="playbook", id=f"playbook-{REF.id}")
+    source = replace(made.provenance, asked_by="", question="")
+    message = {"warnings": [], "notes": []}
+    values = {"query": query, "provenance": source, "message": message, **changes}
+    return replace(made, **values)  # type: ignore[arg-type]

@@ -38,6 +38,7 @@ def items(proposed: Any) -> list[tuple[str, str]]:
 
 
 CALL = ("Call the user", "Ask about 07:41.")
+RESET = ("Reset", "Ask about 07:41.")
 
 
 @pytest.mark.parametrize(
@@ -49,7 +50,12 @@ CALL = ("Call the user", "Ask about 07:41.")
         ({"tasks": [{"title": "Call the user"}]}, [("Call the user", "")]),
         ({"tasks": [task(), None, 5, "x", [], {}, task(title=""), task(title=None)]}, [CALL]),
         ({"tasks": [task()], "more": True}, [CALL]),
-        ({"tasks": [task()] * 99}, [CALL] * MAX_TASKS),
+        ({"tasks": [task()] * 99}, [CALL]),
+        ({"tasks": [task(), task("CALL  the user", "Now."), task("Reset")]}, [CALL, RESET]),
+        (
+            {"tasks": [task(f"Call the user: {n}") for n in range(99)]},
+            [(f"Call the user: {n}", CALL[1]) for n in range(MAX_TASKS)],
+        ),
         (f"```json\n{json.dumps({'tasks': [task()]})}\n```", [CALL]),
         ({"tasks": [task(title="  "), task()]}, [CALL]),
     ],

@@ -1,0 +1,20 @@
+"""`tactics`: what the tactics of the incident mean for it."""
+
+from __future__ import annotations
+
+from bot.desk.desk import Desk
+from bot.desk.tactics import explain_tactics
+from bot.domain.incident import Mention
+from bot.ports import Answered, Courier, Said
+
+from . import incidents
+from .ask import answered
+from .focus import focused
+
+
+async def reply(desk: Desk, said: Said, courier: Courier, mention: Mention | None) -> Answered:
+    """Explain each tactic of the incident, to be put on it with a click."""
+    ref = await focused(desk, said, mention)
+    if ref is None:
+        return await incidents.which(desk)
+    return answered(await explain_tactics(desk, said, ref, courier))
