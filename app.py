@@ -25,6 +25,7 @@ from bot.teams.connector import Connector
 from bot.teams.edge import Admission
 from bot.teams.front import front
 from dialogs import clicker, responder
+from dialogs.unfurl import unfurler
 
 
 async def application(settings: Settings, clock: Clock | None = None) -> web.Application:
@@ -47,7 +48,8 @@ async def application(settings: Settings, clock: Clock | None = None) -> web.App
             tenants=settings.allowed_tenants,
             loopback=loopback,
         )
-        edge, turns = front(connector, desk.store, clock, admission, responder(desk), clicker(desk))
+        dialogs = responder(desk), clicker(desk), unfurler(desk)
+        edge, turns = front(connector, desk.store, clock, admission, *dialogs)
         health = Health(services.checks, "store", clock)
 
         app = web.Application(middlewares=[gate.loopback_only] if settings.local_mode else [])

@@ -73,6 +73,7 @@ async def opened(
         prompts=await asyncio.to_thread(prompts.load, settings.prompts_dir),
         playbook=await asyncio.to_thread(playbook, settings.prompts_dir),
         count=await asyncio.to_thread(budget.counter),
+        prices=settings.model_prices,
     )
     checks: dict[str, Check] = {
         "store": store.ping,

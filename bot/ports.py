@@ -289,7 +289,7 @@ class Store(Protocol):
     async def forget_thread(self, thread: Thread) -> Erased: ...
 
     async def forget_analyst(self, tenant: str, analyst: str) -> Erased:
-        """Delete an analyst's histories, focus and proposals; the audit stays."""
+        """Delete an analyst's histories, focus, proposals and shares; the audit stays."""
         ...
 
     # focus: which incident is meant
@@ -320,6 +320,16 @@ class Store(Protocol):
         ...
 
     async def writes(self, proposal_id: str) -> tuple[Write, ...]: ...
+
+    async def share(self, proposal: Proposal, shared: bool, now: datetime) -> bool:
+        """Let the next shift see an answer, or no longer; False where that changes nothing."""
+        ...
+
+    async def is_shared(self, proposal_id: str) -> bool: ...
+
+    async def shared(self, incident: IncidentRef) -> tuple[Proposal, ...]:
+        """The newest 20 answers that their askers share, in the order of the sharing."""
+        ...
 
     # places, outbox, audit
 
@@ -449,3 +459,18 @@ class Clicking:
 
 Respond = Callable[[Said, Courier], Awaitable[Answered]]
 Click = Callable[[Clicked], Awaitable[Clicking]]
+
+
+@dataclass(frozen=True, slots=True)
+class Unfurled:
+    """What a pasted link becomes: a card with the title and the line that stand for it while the
+    message is written (both safe), or a sentence; none of it where the link is not ours.
+    """
+
+    card: JsonObject | None = None
+    title: str = ""
+    line: str = ""
+    sentence: str = ""
+
+
+Unfurl = Callable[[Analyst, str], Awaitable[Unfurled]]

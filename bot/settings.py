@@ -17,6 +17,7 @@ from uuid import UUID
 from .domain import endpoint
 from .domain.audience import accepted
 from .domain.incident import Workspace
+from .domain.price import Prices
 from .errors import SettingsError
 
 PUBLIC_OPENID_METADATA = "https://login.botframework.com/v1/.well-known/openidconfiguration"
@@ -41,6 +42,7 @@ class Settings:
     model_base_url: str
     model: str
     model_api_key: str = field(repr=False)
+    model_prices: Prices | None
     workspace: Workspace
     arm_endpoint: str
     log_analytics_endpoint: str
@@ -111,6 +113,7 @@ class _Reader:
             model_base_url=self._url("AZURE_OPENAI_BASE_URL", None) + "/",
             model=self._text("AZURE_OPENAI_MODEL") or "gpt-5.4-mini",
             model_api_key=self._text("AZURE_OPENAI_API_KEY"),
+            model_prices=self._prices(),
             workspace=self._workspace(),
             arm_endpoint=self._url("ARM_ENDPOINT", "https://management.azure.com"),
             log_analytics_endpoint=self._url(
@@ -225,6 +228,15 @@ class _Reader:
         else:
             self._wrong("STORE_URL", "must look like sqlite:///casemate.db")
         return ""
+
+    def _prices(self) -> Prices | None:
+        if not (value := self._text("MODEL_PRICES")):
+            return None
+        try:
+            return Prices.parse(value)
+        except ValueError:
+            self._wrong("MODEL_PRICES", 'must look like {"input":0.75,"cached":0.075,"output":4.5}')
+            return None
 
     def _folder(self, name: str) -> Path | None:
         value = self._text(name)

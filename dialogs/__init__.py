@@ -15,7 +15,21 @@ from bot.domain.incident import Mention
 from bot.errors import ClickRefused
 from bot.ports import Answered, Click, Clicked, Clicking, Courier, Respond, Said
 
-from . import act, add, ask, forget, help, history, incident, incidents, kql, tactics, tasks
+from . import (
+    act,
+    add,
+    ask,
+    cost,
+    forget,
+    handover,
+    help,
+    history,
+    incident,
+    incidents,
+    kql,
+    tactics,
+    tasks,
+)
 from .focus import named
 
 Handler = Callable[[Desk, Said, Courier, Mention | None], Awaitable[Answered]]
@@ -43,7 +57,9 @@ ROUTES = (
     Route("severity", act.severity),
     Route("close", act.close, takes_incident=True),
     Route("reopen", act.reopen, takes_incident=True),
+    Route("handover", handover.reply, takes_incident=True),
     Route("history", history.reply, takes_incident=True),
+    Route("cost", cost.reply, takes_incident=True),
     Route("reset", forget.reset, takes_incident=True),
     Route("forget me", forget.forget_me),
 )
@@ -74,6 +90,8 @@ def route(text: str) -> tuple[Handler, Mention | None]:
             return each.handler, mention
     if order := act.ordered(words):
         return order
+    if incidents.asked_for(words):
+        return incidents.reply, None
     if mention := named(words):
         return incident.reply, mention
     if plain.startswith(("kql ", "kql:")) or kql.wants_query(words):
@@ -101,6 +119,8 @@ def clicker(desk: Desk) -> Click:
             return await add.click(desk, postings, clicked)
         if verb == "act":
             return await act.click(desk, clicked)
+        if verb == "share":
+            return await handover.click(desk, clicked)
         if verb == "incident":
             return await incident.click(desk, clicked)
         if long := LONG.get(str(verb)):

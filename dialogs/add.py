@@ -12,12 +12,7 @@ from bot.ports import Clicked, Clicking
 
 from . import ask, kql, tasks
 
-_CARDS = {
-    "answer": ask.card,
-    "tasks": tasks.card,
-    "query": kql.card,
-    "playbook": playbook_card,
-}
+_CARDS = {"tasks": tasks.card, "query": kql.card, "playbook": playbook_card}
 _UNREADABLE = "This button says nothing that I can do."
 
 
@@ -29,7 +24,11 @@ async def click(desk: Desk, postings: Postings, clicked: Clicked) -> Clicking:
         raise ClickRefused(_UNREADABLE)
     id = kql.proposal_id(clicked)
     posted = await postings.post(desk, clicked, id, kind, _item(item))
-    card = _CARDS[posted.proposal.kind](posted.proposal, posted.writes)
+    if posted.proposal.kind == "answer":
+        shared = await desk.store.is_shared(id)
+        card = ask.card(posted.proposal, posted.writes, shared=shared)
+    else:
+        card = _CARDS[posted.proposal.kind](posted.proposal, posted.writes)
     return Clicking(card, message=ask.said_again(dict(posted.proposal.message), card))
 
 

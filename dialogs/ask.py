@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import asdict, replace
 
 from bot.cards import answer_card
 from bot.desk.ask import Asked, ask
 from bot.desk.desk import Desk
+from bot.desk.record import recorded, standing
 from bot.domain.budget import QUESTION_CHARS
 from bot.domain.evidence import Exhibit
 from bot.domain.incident import Mention
@@ -42,17 +44,18 @@ def too_long(said: Said) -> Answered | None:
 
 
 async def summary(desk: Desk, said: Said, courier: Courier, mention: Mention | None) -> Answered:
-    """Summarise the incident."""
+    """Summarise the incident, and say what was asked and done on it so far."""
     ref = await focused(desk, said, mention)
     if ref is None:
         return await incidents.which(desk)
     question = desk.prompts["summary"].text
     asked = await ask(desk, said, ref, question, courier, shown="Summarise the incident.")
-    return answered(asked)
+    done = await recorded(desk, said.analyst.tenant, ref)
+    return answered(asked, record=(*standing(asked.briefing.case), *done))
 
 
-def answered(asked: Asked) -> Answered:
-    """An answer with its sources and its buttons."""
+def answered(asked: Asked, record: Sequence[str] = (), *, shareable: bool = True) -> Answered:
+    """An answer with its sources and its buttons; `record` stands below it."""
     briefing = asked.briefing
     url = briefing.case.incident.url
     message: JsonObject = {
@@ -61,6 +64,8 @@ def answered(asked: Asked) -> Answered:
         "by_model": asked.by_model,
         "warnings": warned(briefing.warnings),
         "note": asked.note,
+        "record": list(record),
+        "shareable": shareable,
     }
     if asked.proposal is None:
         return Answered(said_again(message), audit=(asked.audit,))
@@ -74,10 +79,17 @@ def answered(asked: Asked) -> Answered:
     )
 
 
-def card(proposal: Proposal, writes: tuple[Write, ...] = ()) -> JsonObject:
-    """The buttons under an answer, in the state that `writes` makes."""
+def card(proposal: Proposal, writes: tuple[Write, ...] = (), *, shared: bool = False) -> JsonObject:
+    """The buttons under an answer, in the state that `writes` and `shared` make."""
     message = proposal.message
-    return answer_card(proposal, writes, tuple(message["warnings"]), message["note"])
+    return answer_card(
+        proposal,
+        writes,
+        message["warnings"],
+        message["note"],
+        record=message.get("record", ()),
+        shared=shared if message.get("shareable", True) else None,
+    )
 
 
 def said_again(message: JsonObject, *cards: JsonObject) -> Reply:

@@ -1,18 +1,63 @@
-"""`incidents`: the open ones, newest first; also what is said where it is not clear which one."""
+"""`incidents`: a list to choose from; also what is said where it is not clear which one."""
 
 from __future__ import annotations
 
+import re
+from dataclasses import dataclass
+
 from bot.cards import incidents_card
 from bot.desk.desk import Desk
+from bot.desk.listing import MAX_PAGE, Filters, list_incidents
 from bot.domain.incident import Mention
 from bot.ports import Answered, Courier, Reply, Said
 
-SHOWN = 10
+_STATUSES = ("new", "active", "closed")
+_SEVERITIES = ("high", "medium", "low", "informational")
+_PAGE = re.compile(r"page (\d{1,4})")
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """What stood behind the word: filters in the order in which they are shown, and a page."""
+
+    words: tuple[str, ...] = ()
+    page: int = 1
+
+    @property
+    def filters(self) -> Filters:
+        """The same as Sentinel spells it."""
+        return Filters(
+            mine="mine" in self.words,
+            statuses=tuple(each.title() for each in _STATUSES if each in self.words),
+            severities=tuple(each.title() for each in _SEVERITIES if each in self.words),
+        )
+
+    @property
+    def next(self) -> str:
+        """What one says for the next page."""
+        return " ".join(["incidents", *self.words, f"page {self.page + 1}"])
+
+
+def asked_for(text: str) -> Wanted | None:
+    """Read `incidents mine high page 2`; None where any other word stands there."""
+    plain = " ".join(re.findall(r"[^\s,]+", text.casefold().rstrip(".!? "))).removeprefix("/")
+    word, _, rest = plain.partition(" ")
+    page = _PAGE.search(rest)
+    given = _PAGE.sub("", rest, count=1).split()
+    known = ("mine", *_STATUSES, *_SEVERITIES)
+    if word != "incidents" or not set(given) <= set(known):
+        return None
+    number = min(max(int(page[1]), 1), MAX_PAGE) if page else 1
+    return Wanted(tuple(each for each in known if each in given), number)
 
 
 async def reply(desk: Desk, said: Said, courier: Courier, mention: Mention | None) -> Answered:
-    """List the open incidents, each with a button."""
-    return await listed(desk, "Here are the open incidents.")
+    """List the incidents that are asked for, else the open ones, each with a button."""
+    wanted = asked_for(said.text) or Wanted()
+    named = f"These are the incidents **{', '.join(wanted.words)}**"
+    words = named if wanted.words else "Here are the open incidents"
+    page = f" (page {wanted.page})." if wanted.page > 1 else "."
+    return await listed(desk, words + page, wanted, said.analyst.id)
 
 
 async def which(desk: Desk) -> Answered:
@@ -20,22 +65,29 @@ async def which(desk: Desk) -> Answered:
     return await listed(
         desk,
         "Which incident do you mean? Name it in your question, as in **incident 42**, or open one:",
+        Wanted(),
     )
 
 
-async def listed(desk: Desk, words: str) -> Answered:
-    """Say something above the list of open incidents."""
-    page = await desk.incidents.list(
-        filter="properties/status ne 'Closed'",
-        order="properties/createdTimeUtc desc",
-        top=SHOWN,
-    )
-    if not page.incidents:
-        return Answered(
-            Reply(
-                f"There are no open incidents in the workspace {desk.workspace.name}. "
-                "To look at a closed one, say **incident** and its number."
-            )
+async def listed(desk: Desk, words: str, wanted: Wanted, owner: str = "") -> Answered:
+    """Say something above a list of incidents; `owner` is who `mine` means."""
+    found = await list_incidents(desk, wanted.filters, wanted.page, owner)
+    if not found.incidents:
+        return Answered(Reply(_none(desk, wanted)))
+    more = wanted.next if found.more and wanted.page < MAX_PAGE else ""
+    return Answered(Reply(words, (incidents_card(found.incidents, desk.clock.now(), more),)))
+
+
+def _none(desk: Desk, wanted: Wanted) -> str:
+    workspace = desk.workspace.name
+    if wanted.page > 1:
+        return f"There are no incidents on page {wanted.page} of this list."
+    if wanted.words:
+        return (
+            f"There are no incidents **{', '.join(wanted.words)}** in the workspace {workspace}. "
+            "Say **incidents** for all that are open."
         )
-    card = incidents_card(page.incidents, desk.clock.now(), bool(page.more))
-    return Answered(Reply(words, (card,)))
+    return (
+        f"There are no open incidents in the workspace {workspace}. "
+        "To look at a closed one, say **incident** and its number."
+    )

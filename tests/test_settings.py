@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from bot.domain import endpoint
 from bot.domain.incident import Workspace
+from bot.domain.price import Prices
 from bot.errors import SettingsError
 from bot.settings import Settings, from_process, overlaid
 
@@ -58,6 +59,7 @@ def test_local_mode_needs_little_and_the_rest_has_defaults() -> None:
     assert chosen.local_mode and chosen.loopback_services
     assert (chosen.host, chosen.port) == ("127.0.0.1", 3978)
     assert chosen.model == "gpt-5.4-mini"
+    assert chosen.model_prices is None
     assert chosen.arm_endpoint == "https://management.azure.com"
     assert chosen.log_analytics_endpoint == "https://api.loganalytics.azure.com"
     assert chosen.entra_authority == "https://login.microsoftonline.com"
@@ -82,6 +84,12 @@ def test_with_an_identity_the_bot_serves_everybody_and_lets_in_its_own_tenant() 
     ("setting", "value", "name", "meant"),
     [
         ("PORT", "0", "port", 0),
+        (
+            "MODEL_PRICES",
+            '{"input": 0.75, "cached": 0.075, "output": 4.5}',
+            "model_prices",
+            Prices(0.75, 0.075, 4.5),
+        ),
         ("PORT", " 8080 ", "port", 8080),
         ("HOST", "localhost", "host", "localhost"),
         ("HOST", "[::1]", "host", "::1"),
@@ -160,6 +168,7 @@ def test_values_go_before_the_process_environment(monkeypatch: pytest.MonkeyPatc
 @pytest.mark.parametrize(
     ("setting", "value", "said"),
     [
+        ("MODEL_PRICES", "4.5", 'must look like {"input":0.75,"cached":0.075,"output":4.5}'),
         ("HOST", "0.0.0.0", "must be loopback while BOT_APP_ID is unset"),
         ("HOST", "192.0.2.1", "must be loopback"),
         ("HOST", "casemate.example", "must be loopback"),

@@ -2,8 +2,8 @@
 
 from ._parts import MAX_BYTES, Card, size
 from .act import close_card
-from .chat import help_card, history_card
-from .incident import incident_card, incidents_card
+from .chat import help_card, history_card, link_card
+from .incident import incident_card, incidents_card, unfurled_card
 from .playbook import playbook_blocks, playbook_card
 from .proposal import MAX_TASKS, answer_card, tasks_card
 from .query import query_card
@@ -19,10 +19,12 @@ __all__ = [
     "history_card",
     "incident_card",
     "incidents_card",
+    "link_card",
     "playbook_blocks",
     "playbook_card",
     "query_card",
     "rows_card",
     "size",
     "tasks_card",
+    "unfurled_card",
 ]

@@ -9,12 +9,12 @@ from ..domain.incident import Incident
 from ..domain.rendering import plain
 from ..domain.transcript import Turn
 from ._format import excerpt, moment
-from ._parts import Card, action_set, card, facts, fitted, say, subtle, text, title
+from ._parts import Card, action_set, card, facts, fitted, open_link, say, subtle, text, title
 
 MAX_TURNS = 8
 
 _WORDS = (
-    ("incidents", "the open incidents"),
+    ("incidents", "the open incidents; also: mine, new, high"),
     ("incident N", "take up incident N"),
     ("summary", "what happened, in short"),
     ("tasks", "what to look into, to add with a click"),
@@ -23,7 +23,9 @@ _WORDS = (
     ("assign", "make this incident yours"),
     ("severity X", "rate it High, Medium, Low or Informational"),
     ("close", "close it, with a classification"),
+    ("handover", "what the next shift needs, for you alone"),
     ("history", "what you asked about this incident"),
+    ("cost", "what the answers on it cost"),
     ("reset", "forget this incident's chat"),
     ("forget me", "delete all I keep about your chats"),
 )
@@ -46,6 +48,11 @@ def help_card() -> Card:
         *(action_set([say(label, word) for label, word in row]) for row in _BUTTONS),
     ]
     return card(body)
+
+
+def link_card(label: str, url: str) -> Card:
+    """Show one button that opens an address of ours."""
+    return card([], open_link(label, url))
 
 
 def history_card(turns: Sequence[Turn], incident: Incident, now: datetime) -> Card:

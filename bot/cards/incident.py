@@ -60,8 +60,21 @@ def incident_card(
     return fitted(build)
 
 
-def incidents_card(incidents: Sequence[Incident], now: datetime, more: bool) -> Card:
-    """List incidents to open, in the order given; `more` says that the workspace holds others."""
+def unfurled_card(incident: Incident, now: datetime) -> Card:
+    """Show an incident where its link was pasted, as it was then, with nothing to press but a link.
+
+    There Teams takes version 1.3, remembers the card for 30 minutes, and leaves it in chats that no
+    bot is in (docs: link-unfurling).
+    """
+    shown = incident_card(incident, now)
+    as_of = f"As of {moment(now, now)}. To work on it, say **incident {incident.number}** to me."
+    body = [each for each in shown["body"] if each["type"] != "ActionSet"]
+    made = card([*body, subtle(as_of)], open_link("Open in Sentinel", incident.url))
+    return made | {"version": "1.3"}
+
+
+def incidents_card(incidents: Sequence[Incident], now: datetime, more: str = "") -> Card:
+    """List incidents to open, in the order given; `more` is what one says for the next page."""
 
     def build(share: int) -> Card:
         body = [title("Incidents") if incidents else text("There are no incidents to show.")]
@@ -70,7 +83,7 @@ def incidents_card(incidents: Sequence[Incident], now: datetime, more: bool) -> 
             body.append(
                 subtle("There are more. Say **incident** and a number to open any.", separator=True)
             )
-        return card(body)
+        return card(body, [say("Next", more)] if more else [])
 
     return fitted(build)
 

@@ -13,6 +13,7 @@ from ._parts import (
     action_rows,
     action_set,
     card,
+    execute,
     fitted,
     notices,
     submit,
@@ -26,15 +27,26 @@ _KINDS: tuple[WriteKind, ...] = ("task", "comment")
 
 
 def answer_card(
-    proposal: Proposal, writes: Sequence[Write], warnings: Sequence[str] = (), note: str = ""
+    proposal: Proposal,
+    writes: Sequence[Write],
+    warnings: Sequence[str] = (),
+    note: str = "",
+    *,
+    record: Sequence[str] = (),
+    shared: bool | None = None,
 ) -> Card:
     """Offer an answer as a task and as a comment, and a query for its question.
 
-    What was added says by whom instead. `note` tells of an answer that is not a model's.
+    What was added says by whom instead. `note` tells of an answer that is not a model's. `record`
+    is what was asked and done before. `shared` says whether the next shift may see the answer,
+    None where that is no question.
     """
 
     def build(share: int) -> Card:
         body = notices(warnings, note, share)
+        if record:
+            body.append(text("Where it stands", weight="bolder"))
+            body += [text(plain(line, min(400, share)), spacing="small") for line in record]
         buttons: list[Card] = []
         for kind in _KINDS:
             if write := written(writes, kind, 0):
@@ -42,6 +54,12 @@ def answer_card(
             else:
                 buttons.append(add(f"Add as {kind}", proposal.id, kind, 0))
         buttons.append(submit("Write a query", {"verb": "kql", "proposal": proposal.id}))
+        if shared:
+            body.append(text("✓ Shared with the next shift", color="good", spacing="small"))
+        if shared is not None:
+            label = "Stop sharing" if shared else "Share with the next shift"
+            wanted = {"verb": "share", "proposal": proposal.id, "shared": not shared}
+            buttons.append(execute(label, wanted))
         body.append(origin(proposal, share))
         return card([*body, *action_rows(buttons)])
 

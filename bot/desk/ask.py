@@ -10,8 +10,8 @@ from contextlib import aclosing
 from dataclasses import asdict, dataclass, replace
 from typing import Any, TypeVar, cast
 
-from ..domain.budget import ANSWER_TOKENS, EVIDENCE_TOKENS, HISTORY_TOKENS
-from ..domain.evidence import Evidence, fence, milder, within
+from ..domain.budget import ANSWER_TOKENS, EVIDENCE_TOKENS, HISTORY_TOKENS, SHARED_TOKENS
+from ..domain.evidence import Entry, Evidence, fence, joined, milder, within
 from ..domain.incident import CaseFile, IncidentRef
 from ..domain.proposal import Item, Proposal, ProposalKind, Provenance
 from ..domain.transcript import Message, Thread, Turn, conversation, newest_that_fit
@@ -82,17 +82,24 @@ class _Draft:
     usage: Usage | None = None
 
 
-async def brief(desk: Desk, said: Said, ref: IncidentRef) -> Briefing:
-    """Read the case and the analyst's history on it. Raises SentinelError."""
+async def brief(desk: Desk, said: Said, ref: IncidentRef, also: Sequence[Entry] = ()) -> Briefing:
+    """Read the case and the analyst's history on it; `also` is what colleagues share.
+
+    Raises SentinelError.
+    """
     thread = Thread(said.analyst.tenant, said.analyst.id, ref)
     studied, turns = await asyncio.gather(
         desk.cases.study(ref.id, desk.count), desk.store.turns(thread, MAX_TURNS)
     )
+    evidence = studied.evidence
+    if also:
+        shared = joined(evidence, "shared", also)
+        evidence = within(shared, desk.count, EVIDENCE_TOKENS + SHARED_TOKENS)
     return Briefing(
         said=said,
         thread=thread,
         case=studied.case,
-        evidence=studied.evidence,
+        evidence=evidence,
         turns=newest_that_fit(turns, HISTORY_TOKENS),
         warnings=studied.warnings,
     )
@@ -140,14 +147,21 @@ def entries(answer: Structured, name: str) -> list[JsonObject]:
 
 
 async def ask(
-    desk: Desk, said: Said, ref: IncidentRef, question: str, courier: Courier, shown: str = ""
+    desk: Desk,
+    said: Said,
+    ref: IncidentRef,
+    question: str,
+    courier: Courier,
+    shown: str = "",
+    also: Sequence[Entry] = (),
 ) -> Asked:
     """Answer `question`; `shown` is how the history calls it where that is shorter.
 
+    `also` is evidence that colleagues share.
     Raises SentinelError, Stopped, and the ModelErrors that have nothing better than a sentence.
     """
     await courier.working("Reading the incident…")
-    briefing = await brief(desk, said, ref)
+    briefing = await brief(desk, said, ref, also)
     draft = _Draft()
     try:
         await _write(desk, briefing, question, courier, draft)

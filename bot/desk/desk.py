@@ -10,6 +10,7 @@ from prompts.playbook import Playbook
 
 from ..domain.budget import Counter
 from ..domain.incident import IncidentRef, Workspace
+from ..domain.price import Prices
 from ..ports import ChatModel, Clock, Incidents, KqlChecker, Logs, Schema, Store
 from .casefile import CaseFiles
 
@@ -30,6 +31,7 @@ class Desk:
     prompts: Prompts
     playbook: Playbook
     count: Counter
+    prices: Prices | None = None
 
     def ref(self, incident_id: str) -> IncidentRef:
         """Name an incident of this workspace."""

@@ -10,6 +10,7 @@ from typing import Any, cast
 # 32,000 keeps a turn's price bounded however long the chat grows.
 HISTORY_TOKENS = 6_000
 EVIDENCE_TOKENS = 12_000
+SHARED_TOKENS = 3_000
 SCHEMA_TOKENS = 3_000
 ROWS_CHARS = 6_000
 QUESTION_CHARS = 4_000

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import cached_property
@@ -65,6 +65,10 @@ class Evidence:
         return tuple(exhibit for exhibit in self.exhibits if exhibit.number in numbers)
 
 
+# What becomes an exhibit: its id, its label and its fields.
+Entry = tuple[str, str, dict[str, Any]]
+
+
 def gather(case: CaseFile) -> Evidence:
     """Number what a case file holds, newest and most telling first, within the caps."""
     exhibits: list[Exhibit] = []
@@ -77,18 +81,26 @@ def gather(case: CaseFile) -> Evidence:
         ("task", list(_tasks(case))),
     ):
         limit = KIND_LIMITS.get(kind, 1)
-        for id, label, fields in entries[:limit]:
-            capped = {name: _capped(value) for name, value in fields.items() if value}
-            exhibits.append(Exhibit(len(exhibits) + 1, kind, id, label, capped))
+        for entry in entries[:limit]:
+            exhibits.append(_exhibit(len(exhibits) + 1, kind, entry))
         if len(entries) > limit:
             omitted.append(f"{len(entries) - limit} more of kind {kind} were left out")
     return Evidence(case.incident.number, tuple(exhibits), tuple(omitted))
 
 
-_Entry = tuple[str, str, dict[str, Any]]
+def joined(evidence: Evidence, kind: str, entries: Sequence[Entry]) -> Evidence:
+    """Add what is known from elsewhere, numbered on; the most telling entries come first."""
+    more = [_exhibit(n, kind, each) for n, each in enumerate(entries, len(evidence.exhibits) + 1)]
+    return replace(evidence, exhibits=(*evidence.exhibits, *more))
 
 
-def _incident(case: CaseFile) -> _Entry:
+def _exhibit(number: int, kind: str, entry: Entry) -> Exhibit:
+    id, label, fields = entry
+    capped = {name: _capped(value) for name, value in fields.items() if value}
+    return Exhibit(number, kind, id, label, capped)
+
+
+def _incident(case: CaseFile) -> Entry:
     it = case.incident
     fields = {
         "number": it.number,
@@ -111,7 +123,7 @@ def _incident(case: CaseFile) -> _Entry:
     return it.ref.id, f"Incident {it.number}", fields
 
 
-def _alerts(case: CaseFile) -> Iterator[_Entry]:
+def _alerts(case: CaseFile) -> Iterator[Entry]:
     for alert in case.alerts:
         yield (
             alert.id,
@@ -130,13 +142,13 @@ def _alerts(case: CaseFile) -> Iterator[_Entry]:
         )
 
 
-def _entities(case: CaseFile) -> Iterator[_Entry]:
+def _entities(case: CaseFile) -> Iterator[Entry]:
     for entity in case.entities:
         fields = {"type": entity.kind, "name": entity.name, "facts": entity.facts}
         yield entity.id, f"{entity.kind} {entity.name}", fields
 
 
-def _comments(case: CaseFile) -> Iterator[_Entry]:
+def _comments(case: CaseFile) -> Iterator[Entry]:
     for comment in reversed(case.comments):
         text = re.sub(r"<[^>]{0,200}>", " ", comment.message)
         yield (
@@ -146,7 +158,7 @@ def _comments(case: CaseFile) -> Iterator[_Entry]:
         )
 
 
-def _tasks(case: CaseFile) -> Iterator[_Entry]:
+def _tasks(case: CaseFile) -> Iterator[Entry]:
     for task in case.tasks:
         fields = {"title": task.title, "status": task.status, "by": task.created_by}
         yield task.id, f"Task {task.title}", fields

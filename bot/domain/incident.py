@@ -66,6 +66,7 @@ class Incident:
     first_activity: datetime | None = None
     last_activity: datetime | None = None
     url: str = ""
+    owner_id: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -101,6 +101,16 @@ _VERSIONS = (
         "CREATE TABLE kept (key TEXT PRIMARY KEY, body BLOB NOT NULL, at INTEGER NOT NULL)",
         "ALTER TABLE turns ADD COLUMN data TEXT NOT NULL DEFAULT ''",
     ),
+    (
+        # Answers that the next shift may see.
+        """CREATE TABLE shares (
+            proposal TEXT PRIMARY KEY,
+            workspace TEXT NOT NULL,
+            incident TEXT NOT NULL,
+            at INTEGER NOT NULL
+        )""",
+        "CREATE INDEX shares_incident ON shares (workspace, incident, at)",
+    ),
 )
 _VERSION = len(_VERSIONS)
 

@@ -54,10 +54,7 @@ class SqliteStore:
     async def take(
         self, conversation: str, owner: str, now: datetime, lease: timedelta
     ) -> Claim | None:
-        """Lease the conversation's oldest unfinished claim, unless a lease on it still runs.
-
-        That lease may be `owner`'s own: nobody is given twice what they are working on.
-        """
+        """Lease the oldest unfinished claim, unless a lease on it, even one's own, still runs."""
         return await self._db.transaction(
             lambda db: transactions.take(db, conversation, owner, now, lease)
         )
@@ -112,10 +109,7 @@ class SqliteStore:
     # history
 
     async def commit(self, outcome: Outcome, owner: str) -> bool:
-        """Keep a turn's outcome as one; whatever part of it is there already stays as it is.
-
-        False, and nothing kept, when `owner` does not hold the claim.
-        """
+        """Keep a turn's outcome as one; False, and nothing kept, when the claim was lost."""
         return await self._db.transaction(lambda db: transactions.commit(db, outcome, owner))
 
     async def turns(self, thread: Thread, limit: int) -> tuple[Turn, ...]:
@@ -183,17 +177,11 @@ class SqliteStore:
         return proposal_of(decoded(rows[0][0])) if rows else None
 
     async def begin_write(self, write: Write, stale: datetime | None = None) -> Write:
-        """Record the intention to write, once: whoever began first is who comes back.
-
-        An unfinished intention from before `stale` came to nothing: the new one takes its place.
-        """
+        """Record the intention to write, once, or in place of one that came to nothing."""
         return await self._db.transaction(lambda db: transactions.begin_write(db, write, stale))
 
     async def end_write(self, write: Write, audit: AuditItem) -> None:
-        """Record that Sentinel has it, together with its audit item; a repeat changes nothing.
-
-        A write whose beginning was forgotten meanwhile is on the incident all the same: it is kept.
-        """
+        """Record that Sentinel has it, together with its audit item; a repeat changes nothing."""
         await self._db.transaction(lambda db: transactions.end_write(db, write, audit))
 
     async def writes(self, proposal_id: str) -> tuple[Write, ...]:
@@ -202,6 +190,24 @@ class SqliteStore:
             "SELECT * FROM writes WHERE proposal = ? ORDER BY at, rowid", proposal_id
         )
         return tuple(write_of(row) for row in rows)
+
+    async def share(self, proposal: Proposal, shared: bool, now: datetime) -> bool:
+        """Let the next shift see an answer, or no longer; False where that changes nothing."""
+        return await self._db.transaction(lambda db: transactions.share(db, proposal, shared, now))
+
+    async def is_shared(self, proposal_id: str) -> bool:
+        """Say whether the next shift may see an answer."""
+        return bool(await self._db.rows("SELECT 1 FROM shares WHERE proposal = ?", proposal_id))
+
+    async def shared(self, incident: IncidentRef) -> tuple[Proposal, ...]:
+        """The newest 20 answers that their askers share, in the order of the sharing."""
+        rows = await self._db.rows(
+            "SELECT body FROM shares JOIN proposals ON id = proposal"
+            " WHERE workspace = ? AND incident = ? ORDER BY at DESC, shares.rowid DESC LIMIT 20",
+            incident.workspace,
+            incident.id,
+        )
+        return tuple(proposal_of(decoded(body)) for (body,) in reversed(rows))
 
     # places, outbox, documents, audit
 

@@ -133,7 +133,10 @@ def begin_write(db: sqlite3.Connection, write: Write, stale: datetime | None) ->
 
 
 def end_write(db: sqlite3.Connection, write: Write, audit: AuditItem) -> None:
-    """Mark a write done and record it, unless that was done before."""
+    """Mark a write done and record it, unless that was done before.
+
+    A write whose beginning was forgotten meanwhile is on the incident all the same: it is kept.
+    """
     ended = db.execute(
         "INSERT INTO writes VALUES (?, ?, ?, ?, ?, ?, 1)"
         " ON CONFLICT (proposal, kind, position) DO UPDATE SET done = 1 WHERE done = 0",
@@ -141,6 +144,19 @@ def end_write(db: sqlite3.Connection, write: Write, audit: AuditItem) -> None:
     )
     if ended.rowcount:
         record(db, audit)
+
+
+def share(db: sqlite3.Connection, proposal: Proposal, shared: bool, now: datetime) -> bool:
+    """Add or take back a share; False where it was so before, or the proposal is gone."""
+    if not shared:
+        taken = db.execute("DELETE FROM shares WHERE proposal = ?", (proposal.id,))
+        return taken.rowcount == 1
+    incident = proposal.incident
+    added = db.execute(
+        "INSERT INTO shares SELECT id, ?, ?, ? FROM proposals WHERE id = ? ON CONFLICT DO NOTHING",
+        (incident.workspace, incident.id, micros(now), proposal.id),
+    )
+    return added.rowcount == 1
 
 
 def record(db: sqlite3.Connection, item: AuditItem, claim: str | None = None) -> None:
@@ -156,11 +172,16 @@ def record(db: sqlite3.Connection, item: AuditItem, claim: str | None = None) ->
 
 
 def forget_analyst(db: sqlite3.Connection, tenant: str, analyst: str) -> Erased:
-    """Delete histories, focus, and proposals with their writes."""
+    """Delete histories, focus, and proposals with their writes and shares."""
     whose = (tenant, analyst)
     db.execute("DELETE FROM focus WHERE tenant = ? AND analyst = ?", whose)
     db.execute(
         "DELETE FROM writes WHERE proposal IN"
+        " (SELECT id FROM proposals WHERE tenant = ? AND asked_by = ?)",
+        whose,
+    )
+    db.execute(
+        "DELETE FROM shares WHERE proposal IN"
         " (SELECT id FROM proposals WHERE tenant = ? AND asked_by = ?)",
         whose,
     )
@@ -175,6 +196,9 @@ def sweep(db: sqlite3.Connection, before: datetime) -> None:
     db.execute("DELETE FROM claims WHERE finished < ?", old)
     db.execute("DELETE FROM turns WHERE asked < ?", old)
     db.execute("DELETE FROM focus WHERE at < ?", old)
+    db.execute(
+        "DELETE FROM shares WHERE proposal IN (SELECT id FROM proposals WHERE created < ?)", old
+    )
     db.execute("DELETE FROM proposals WHERE created < ?", old)
     db.execute("DELETE FROM writes WHERE at < ?", old)
     db.execute("DELETE FROM outbox WHERE activity IS NOT NULL AND due < ?", old)

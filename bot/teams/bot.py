@@ -21,7 +21,6 @@ from ..errors import UNEXPECTED, UNEXPECTED_CLICK, CasemateError, Stopped, Undel
 from ..ports import (
     Answered,
     AuditItem,
-    Citation,
     Claim,
     Click,
     Clicked,
@@ -33,25 +32,31 @@ from ..ports import (
     Respond,
     Said,
     Store,
+    Unfurl,
+    Unfurled,
 )
+from . import invokes
 from .activity import analyst_of, place_of, text_of
 from .adapter import INVOKE_RESPONSE, TeamsAdapter, sdk_activity
 from .connector import Connector, delivered_id
-from .messages import activities, addressed
+from .messages import activities, addressed, kept_reply
 from .stream import Stream
 
 log = logging.getLogger(__name__)
 
 TURN_SECONDS = 300.0
 CLICK_SECONDS = 9.0
+# Teams waits five seconds for what becomes of a link (docs: respond-to-search).
+UNFURL_SECONDS = 4.0
 _CLAIM, _BODY, _DONE = "casemate.claim", "casemate.body", "casemate.done"
 _SLOW = "This took too long, and I stopped. Please ask again, perhaps for less at once."
 _TOO_LONG = "This takes longer than a click may. Please say it in words."
+_SLOW_LINK = "Sentinel did not answer in time, so the link is shown as it is."
 _SLOW_CLICK = "Sentinel did not answer in time. Click again: nothing is added twice."
 
 
 class Bot(ActivityHandler):
-    """The activity handler; `respond` and `click` are the dialogs."""
+    """The activity handler; `respond`, `click` and `unfurl` are the dialogs."""
 
     def __init__(
         self,
@@ -62,6 +67,7 @@ class Bot(ActivityHandler):
         owner: str,
         respond: Respond,
         click: Click,
+        unfurl: Unfurl,
     ) -> None:
         super().__init__()
         self._adapter = TeamsAdapter(connector)
@@ -70,6 +76,7 @@ class Bot(ActivityHandler):
         self._clock = clock
         self._respond = respond
         self._click = click
+        self._unfurl = unfurl
         self._aside: set[asyncio.Task[None]] = set()
         self._owner = owner
 
@@ -99,7 +106,7 @@ class Bot(ActivityHandler):
         place = place_of(claim.body)
         stream = self._stream(claim, place)
         try:
-            reply = _load(claim.progress.get("reply"))
+            reply = kept_reply(claim.progress.get("reply"))
             if reply is None:
                 answered = await self._answered(claim, place, stream)
                 if answered is None or not await self._commit(claim, answered):
@@ -124,12 +131,14 @@ class Bot(ActivityHandler):
             await self.on_message_activity(turn_context)
 
     async def on_invoke_activity(self, turn_context: TurnContext) -> InvokeResponse:
-        """A button, or a thumb up or down."""
+        """A button, a pasted link, or a thumb up or down."""
         body = cast(JsonObject, turn_context.turn_state[_BODY])
         value = body.get("value")
         value = cast(JsonObject, value) if isinstance(value, dict) else {}
         if body.get("name") == "adaptiveCard/action":
             return InvokeResponse(status=200, body=await self._pressed(body, value))
+        if body.get("name") == "composeExtension/queryLink":
+            return InvokeResponse(status=200, body=await self._unfurled(body, value))
         if body.get("name") == "message/submitAction":
             await self._rated(body, value)
             return InvokeResponse(status=200, body={})
@@ -200,7 +209,7 @@ class Bot(ActivityHandler):
         action = value.get("action")
         data = cast(JsonObject, action).get("data") if isinstance(action, dict) else None
         if not isinstance(data, dict) or value.get("trigger") == "automatic":
-            return _problem(400, "BadRequest", "This button carries nothing I know.")
+            return invokes.problem(400, "BadRequest", "This button carries nothing I know.")
         place = place_of(body)
         clicked = Clicked(analyst_of(body), place, cast(JsonObject, data), self._clock.now())
         try:
@@ -214,23 +223,19 @@ class Bot(ActivityHandler):
                             )
                         )
         except TimeoutError:
-            return _said(_SLOW_CLICK)
+            return invokes.said(_SLOW_CLICK)
         except CasemateError as error:
-            return _said(error.sentence)
+            return invokes.said(error.sentence)
         except Exception:
             log.exception("a click failed")
-            return _said(UNEXPECTED_CLICK)
+            return invokes.said(UNEXPECTED_CLICK)
         if clicking.then is not None:
-            return _said(_TOO_LONG)
+            return invokes.said(_TOO_LONG)
         if clicking.card is None:
-            return _said("Done.")
+            return invokes.said("Done.")
         if not place.streams:
             self._do_aside(self._edit(body, place, clicking))
-        return {
-            "statusCode": 200,
-            "type": "application/vnd.microsoft.card.adaptive",
-            "value": clicking.card,
-        }
+        return invokes.card(clicking.card)
 
     async def _edit(self, body: JsonObject, place: Place, clicking: Clicking) -> None:
         """Show the card's new state to everybody: the click's answer reaches one person only."""
@@ -245,6 +250,21 @@ class Bot(ActivityHandler):
                 message_id,
                 {**addressed(message, place), "id": message_id},
             )
+
+    async def _unfurled(self, body: JsonObject, value: JsonObject) -> JsonObject:
+        """A pasted link: a card, a sentence or nothing, and never an error for who pastes it."""
+        found, url = Unfurled(), value.get("url")
+        try:
+            async with asyncio.timeout(UNFURL_SECONDS):
+                if isinstance(url, str):
+                    found = await self._unfurl(analyst_of(body), url)
+        except TimeoutError:
+            found = Unfurled(sentence=_SLOW_LINK)
+        except CasemateError as error:
+            found = Unfurled(sentence=error.sentence)
+        except Exception:
+            log.exception("a link failed")
+        return invokes.unfurled(found)
 
     async def _rated(self, body: JsonObject, value: JsonObject) -> None:
         action = value.get("actionValue")
@@ -269,31 +289,3 @@ class Bot(ActivityHandler):
         task = asyncio.create_task(work)
         self._aside.add(task)
         task.add_done_callback(self._aside.discard)
-
-
-def _load(stored: Any) -> Reply | None:
-    if not isinstance(stored, dict):
-        return None
-    fields = cast(JsonObject, stored)
-    return Reply(
-        text=fields["text"],
-        cards=tuple(fields["cards"]),
-        citations=tuple(Citation(**each) for each in fields["citations"]),
-        by_model=fields["by_model"],
-    )
-
-
-def _said(sentence: str) -> JsonObject:
-    return {
-        "statusCode": 200,
-        "type": "application/vnd.microsoft.activity.message",
-        "value": sentence,
-    }
-
-
-def _problem(status: int, code: str, message: str) -> JsonObject:
-    return {
-        "statusCode": status,
-        "type": "application/vnd.microsoft.error",
-        "value": {"code": code, "message": message},
-    }

@@ -7,11 +7,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, cast
 
 from ..domain.people import Place
 from ..domain.rendering import unmarked
 from ..ports import Citation, JsonObject, Reply
+from .invokes import ADAPTIVE_CARD
 
 # Teams takes about 100 KB of UTF-16 and older clients 28 KB; a part with its card stays below both.
 PART_CHARS = 8_000
@@ -47,10 +48,22 @@ def activities(reply: Reply) -> list[JsonObject]:
     messages = [_message(part, reply) for part in parts]
     if reply.cards:
         messages[-1]["attachments"] = [
-            {"contentType": "application/vnd.microsoft.card.adaptive", "content": card}
-            for card in reply.cards
+            {"contentType": ADAPTIVE_CARD, "content": card} for card in reply.cards
         ]
     return messages
+
+
+def kept_reply(stored: Any) -> Reply | None:
+    """Read back a reply that was kept with its turn; None where none was."""
+    if not isinstance(stored, dict):
+        return None
+    fields = cast(JsonObject, stored)
+    return Reply(
+        text=fields["text"],
+        cards=tuple(fields["cards"]),
+        citations=tuple(Citation(**each) for each in fields["citations"]),
+        by_model=fields["by_model"],
+    )
 
 
 def _message(text: str, reply: Reply) -> JsonObject:

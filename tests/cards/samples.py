@@ -106,6 +106,14 @@ BY_PLAYBOOK = replace(
 PROPOSED = proposal(*TASKS)
 
 
+RECORD = (
+    "Active, severity High, owner Dana Okafor, 1 of 2 tasks open.",
+    "Open: Reset the password.",
+    "Asked: Dana Okafor 3 questions, Sam *Star* 1 question.",
+    "2026-11-24 09:58 UTC: Dana Okafor added a task, 4 times.",
+)
+
+
 def write(kind: str, index: int, *, done: bool = True, by: str = "Dana Okafor") -> Write:
     return Write("p", kind, index, "u1", by, NOW, done)  # type: ignore[arg-type]
 

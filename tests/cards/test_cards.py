@@ -47,6 +47,8 @@ from tests.cards.samples import (
     write,
 )
 
+NEXT = "incidents page 2"
+
 # --- how values read -----------------------------------------------------------------------------
 
 
@@ -176,11 +178,11 @@ def test_only_a_plain_web_address_becomes_a_link(url: str, shown: bool) -> None:
 
 def test_a_list_holds_ten_incidents_and_says_when_there_are_more() -> None:
     many = [incident(number, "Low") for number in range(1, 13)]
-    assert labels(incidents_card(many, NOW, more=False)) == ["Open"] * 10
+    assert labels(incidents_card(many, NOW)) == ["Open"] * 10
     for card, more in [
-        (incidents_card(many, NOW, more=False), True),
-        (incidents_card(LIST, NOW, more=True), True),
-        (incidents_card(LIST, NOW, more=False), False),
+        (incidents_card(many, NOW), True),
+        (incidents_card(LIST, NOW, NEXT), True),
+        (incidents_card(LIST, NOW), False),
     ]:
         assert any("There are more" in line for line in words(card)) is more
 
@@ -277,7 +279,7 @@ def test_a_button_carries_opaque_ids_only() -> None:
         {"verb": "add", "proposal": ANSWER.id, "as": "comment", "item": 0},
         {"verb": "kql", "proposal": ANSWER.id},
     ]
-    assert buttons(incidents_card([INCIDENT], NOW, more=False))[0]["data"] == {
+    assert buttons(incidents_card([INCIDENT], NOW))[0]["data"] == {
         "verb": "incident",
         "workspace": "soc-emea",
         "incident": "73e01a99-5cd7-4139-a149-9f2736ff2ab5",
@@ -286,7 +288,7 @@ def test_a_button_carries_opaque_ids_only() -> None:
 
 @pytest.mark.parametrize(
     "card",
-    [tasks_card(PROPOSED, []), answer_card(ANSWER, []), incidents_card(LIST, NOW, more=True)],
+    [tasks_card(PROPOSED, []), answer_card(ANSWER, []), incidents_card(LIST, NOW, NEXT)],
 )
 def test_no_text_that_would_be_written_is_in_a_button(card: Card) -> None:
     carried = [json.dumps(part["data"]) for part in walk(card) if "data" in part]
@@ -296,7 +298,7 @@ def test_no_text_that_would_be_written_is_in_a_button(card: Card) -> None:
 
 
 @pytest.mark.parametrize(
-    "card", [tasks_card(PROPOSED, []), incidents_card(LIST, NOW, more=True), close_card(INCIDENT)]
+    "card", [tasks_card(PROPOSED, []), incidents_card(LIST, NOW), close_card(INCIDENT)]
 )
 def test_an_old_client_submits_the_same_data(card: Card) -> None:
     for one in buttons(card):
@@ -388,7 +390,7 @@ def with_hostile_text(text: str) -> list[Card]:
     return [
         incident_card(case, NOW, [text]),
         close_card(case.incident),
-        incidents_card([case.incident], NOW, more=True),
+        incidents_card([case.incident], NOW, NEXT),
         answer_card(proposed, [write("task", 0, by=text)], [text], text),
         tasks_card(proposed, [], [text]),
         tasks_card(proposed, [write("task", 0, by=text)]),
@@ -461,7 +463,7 @@ def proposals(draw: st.DrawFn) -> Proposal:
 def test_incidents_of_any_size_fit(several: list[Incident], warnings: list[str]) -> None:
     case = CaseFile(several[0], entities=(Entity("e", "Host", several[0].title),) * 40)
     assert size(incident_card(case, NOW, warnings)) <= MAX_BYTES
-    assert size(incidents_card(several, NOW, more=True)) <= MAX_BYTES
+    assert size(incidents_card(several, NOW, NEXT)) <= MAX_BYTES
 
 
 @bounded
@@ -496,7 +498,7 @@ def test_the_fullest_cards_fit(text: str) -> None:
         tasks_card(tasks, [write("task", n, by=full) for n in range(MAX_TASKS)], [full] * 9),
         answer_card(tasks, [], [full] * 9, full),
         incident_card(case, NOW, [full] * 9),
-        incidents_card([case.incident] * 12, NOW, more=True),
+        incidents_card([case.incident] * 12, NOW, NEXT),
         history_card([turn(n, question=full, answer=full) for n in range(20)], INCIDENT, NOW),
     ):
         assert size(card) <= MAX_BYTES

@@ -17,6 +17,7 @@ from bot.domain.evidence import (
     Evidence,
     fence,
     gather,
+    joined,
     milder,
     within,
 )
@@ -53,6 +54,16 @@ def test_exhibits_are_numbered_through_in_the_order_of_what_they_tell() -> None:
     assert found.ids[:2] == ("incident/73e01a99-5cd7-4139-a149-9f2736ff2ab5", "alert/a1")
     assert found.omitted == ()
     assert [line["n"] for line in lines(found)] == list(range(1, 9))
+
+
+def test_what_colleagues_share_is_numbered_on_capped_and_the_first_to_go() -> None:
+    entries = [(f"p{n}", "What Ben asked", {"by": "Ben", "answer": "x" * 5_000}) for n in (1, 2)]
+    found = joined(gather(CASE), "shared", entries)
+    assert found.ids[-2:] == ("shared/p1", "shared/p2")
+    assert [line["n"] for line in lines(found)] == list(range(1, 11))
+    assert len(lines(found)[-1]["answer"]) < FIELD_CHARS + 40
+    assert within(found, lambda _: 10, 11 * 9).ids[-1] == "shared/p1"
+    assert milder(found).exhibits[-1].fields == {}
 
 
 def test_empty_fields_are_left_out_and_times_are_in_utc() -> None:

@@ -376,6 +376,7 @@ class StoreContract:
             await self.commit_turns(store, thread, turn("a"))
         for kept in (proposal("hers"), proposal("his", by="joe"), proposal("nobody's", by="")):
             await store.keep_proposal(kept)
+            assert await store.share(kept, True, NOW)
         await store.keep_proposal(replace(proposal("abroad"), tenant="fabrikam"))
         for name in ("hers", "his"):
             await store.end_write(write("jane", name), line(f"added {name}"))
@@ -390,6 +391,9 @@ class StoreContract:
         kept_proposals = [await store.proposal(id) for id in ("his", "nobody's", "abroad")]
         assert await store.proposal("hers") is None and all(kept_proposals)
         assert await store.writes("hers") == ()
+        assert [each.id for each in await store.shared(INCIDENT)] == ["his", "nobody's"]
+        assert not await store.share(proposal("hers"), True, NOW), "it cannot come back"
+        assert not await store.is_shared("hers")
         assert await store.writes("his") == (replace(write("jane", "his"), done=True),)
         assert await store.focus("contoso", CHAT, "jane") == OTHER_INCIDENT
         assert len(await store.audit(INCIDENT, 9)) == 2
@@ -451,6 +455,28 @@ class StoreContract:
             *(stores[n % 2].end_write(begun[0], line(f"added {n}")) for n in range(20))
         )
         assert len(await stores[0].audit(INCIDENT, 99)) == 1
+
+    async def test_an_answer_is_shared_and_taken_back_once(self, store: Store) -> None:
+        answer = proposal("p")
+        assert not await store.share(answer, True, NOW), "nothing is shared that is not kept"
+        await store.keep_proposal(answer)
+        assert (await store.shared(INCIDENT), await store.is_shared("p")) == ((), False)
+        assert await store.share(answer, True, NOW)
+        assert not await store.share(answer, True, NOW + LEASE)
+        assert (await store.shared(INCIDENT), await store.is_shared("p")) == ((answer,), True)
+        assert await store.shared(OTHER_INCIDENT) == ()
+        assert await store.share(answer, False, NOW)
+        assert not await store.share(answer, False, NOW)
+        assert (await store.shared(INCIDENT), await store.is_shared("p")) == ((), False)
+
+    async def test_the_newest_twenty_shares_come_in_their_order(self, store: Store) -> None:
+        answers = [proposal(f"{n:02}", at=NOW - timedelta(seconds=n)) for n in range(23)]
+        for answer in answers:
+            await store.keep_proposal(answer)
+        for n, answer in enumerate(answers):
+            await store.share(answer, True, NOW + n // 3 * LEASE)
+        assert await store.shared(INCIDENT) == tuple(answers[3:])
+        assert await store.is_shared("00")
 
     # places, outbox, audit
 
@@ -525,6 +551,7 @@ class StoreContract:
             await store.finish(f"finished {key}", "me", at)
             await store.keep_proposal(proposal(key, at=at))
             await store.begin_write(write(proposal=key, at=at))
+            await store.share(proposal(key), True, NOW)
             await store.enqueue(f"delivered {key}", "room", {}, at)
             await store.delivered(f"delivered {key}", "activity")
             await store.set_focus("contoso", key, "jane", INCIDENT, at)
@@ -539,6 +566,7 @@ class StoreContract:
         assert await store.turns(THREAD, 9) == (turn("new", limit),)
         assert (await store.proposal("old"), await store.writes("old")) == (None, ())
         assert await store.proposal("new") and await store.writes("new")
+        assert (await store.is_shared("old"), await store.is_shared("new")) == (False, True)
         assert await store.focus("contoso", "old", "jane") is None
         assert await store.focus("contoso", "new", "jane") == INCIDENT
         assert await store.audit(INCIDENT, 9) == (line("asked", LONG_AGO),)

@@ -15,9 +15,9 @@ from aiohttp import ClientSession, web
 from aiohttp.test_utils import TestServer
 
 from app import application
-from bot.domain.people import Place
+from bot.domain.people import Analyst, Place
 from bot.local.sqlite import SqliteStore
-from bot.ports import Answered, Clicked, Clicking, Courier, Reply, Said
+from bot.ports import Answered, Clicked, Clicking, Courier, Reply, Said, Unfurled
 from bot.settings import Settings
 from bot.teams.bot import Bot
 from bot.teams.connector import Connector
@@ -66,6 +66,7 @@ class Edges:
     stack: AsyncExitStack = field(default_factory=AsyncExitStack)
     respond: Callable[[Said, Courier], Awaitable[Answered]] | None = None
     click: Callable[[Clicked], Awaitable[Clicking]] | None = None
+    unfurl: Callable[[Analyst, str], Awaitable[Unfurled]] | None = None
 
     def activity(self, **fields: Any) -> dict[str, Any]:
         return activity(self.service_url, **fields)
@@ -228,7 +229,13 @@ async def edges(
     await store.open()
     stack.push_async_callback(store.close)
     connector = Connector(http, clock, token=None, loopback=True)
-    bot = Bot(connector, store, clock, owner="edge", respond=respond, click=click)
+
+    async def unfurl(analyst: Analyst, url: str) -> Unfurled:
+        if found.unfurl is not None:
+            return await found.unfurl(analyst, url)
+        return Unfurled()
+
+    bot = Bot(connector, store, clock, owner="edge", respond=respond, click=click, unfurl=unfurl)
     turns = Turns(store, clock, bot.work, owner="edge", **limits)
     turns.start()
     stack.push_async_callback(turns.stop, 1.0)

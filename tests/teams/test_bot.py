@@ -13,8 +13,20 @@ from typing import Any
 import pytest
 from aiohttp import ClientSession
 
+from bot.domain.people import Analyst
+from bot.errors import IncidentNotFound
 from bot.local.sqlite import SqliteStore
-from bot.ports import Answered, Citation, Clicked, Clicking, Courier, Outcome, Reply, Said
+from bot.ports import (
+    Answered,
+    Citation,
+    Clicked,
+    Clicking,
+    Courier,
+    Outcome,
+    Reply,
+    Said,
+    Unfurled,
+)
 from bot.teams.activity import claim_of
 from tests.clock import FakeClock
 from tests.teams.conftest import ANALYST, Edges, activity, edges
@@ -180,3 +192,29 @@ async def test_a_failure_after_some_words_replaces_them(edge: Edges, kind: str) 
     await edge.until(lambda: edge.messages)
     assert [sent.text[:20] for sent in edge.messages] == ["Something went wrong"]
     assert edge.teams.violations == []
+
+
+@pytest.mark.parametrize(
+    ("raised", "said"),
+    [
+        (TimeoutError(), {"type": "message", "text": "Sentinel did not answer in time"}),
+        (IncidentNotFound("There is none."), {"type": "message", "text": "There is none."}),
+        (
+            RuntimeError("a bug"),
+            {"type": "result", "attachmentLayout": "list", "attachments": []},
+        ),
+    ],
+)
+async def test_a_pasted_link_never_ends_in_an_error(
+    edge: Edges, raised: Exception, said: dict[str, Any]
+) -> None:
+    async def unfurl(analyst: Analyst, url: str) -> Unfurled:
+        assert (analyst.name, url) == ("Ana Analyst", "https://x.example/")
+        raise raised
+
+    edge.unfurl = unfurl
+    link = {"name": "composeExtension/queryLink", "value": {"url": "https://x.example/"}}
+    status, body, _ = await edge.post(edge.activity(type="invoke", **link))
+    found = body["composeExtension"]
+    assert (status, found["type"]) == (200, said["type"])
+    assert found == said or found["text"].startswith(said["text"])
