@@ -7,6 +7,7 @@ a workspace and a model that need no account.
 from __future__ import annotations
 
 import sys
+import uuid
 from contextlib import AsyncExitStack
 from datetime import timedelta
 
@@ -16,6 +17,9 @@ from aiohttp import web
 from bot import commands, gate, serving
 from bot.azure.credentials import CONNECTOR_SCOPE, tokens_for
 from bot.clock import SystemClock
+from bot.desk.announce import Announcements
+from bot.desk.enrich import Budget
+from bot.desk.watch import Watch
 from bot.health import Health
 from bot.opening import opened
 from bot.ports import Clock
@@ -24,7 +28,11 @@ from bot.teams.authentication import BotFrameworkTokens, SigningKeys
 from bot.teams.connector import Connector
 from bot.teams.edge import Admission
 from bot.teams.front import front
-from dialogs import clicker, responder
+from bot.teams.herald import TeamsHerald
+from bot.webhook.edge import Webhook
+from bot.webhook.tokens import EntraTokens, openid_metadata
+from dialogs import clicker, leaver, responder
+from dialogs.announce import WORDING
 from dialogs.unfurl import unfurler
 
 
@@ -48,16 +56,42 @@ async def application(settings: Settings, clock: Clock | None = None) -> web.App
             tenants=settings.allowed_tenants,
             loopback=loopback,
         )
-        dialogs = responder(desk), clicker(desk), unfurler(desk)
-        edge, turns = front(connector, desk.store, clock, admission, *dialogs)
+        owner = uuid.uuid4().hex
+        dialogs = responder(desk), clicker(desk), unfurler(desk), leaver(desk)
+        edge, turns = front(connector, desk.store, clock, admission, *dialogs, owner)
+        announcements = Announcements(desk, TeamsHerald(connector), WORDING, owner)
+        watch = Watch(
+            desk,
+            announcements,
+            owner,
+            poll_seconds=settings.poll_seconds,
+            mode=settings.enrich,
+            budget=Budget(settings.enrich_per_hour),
+            tasks_as_comment=settings.tasks_also_as_comment,
+        )
+        parts.push_async_callback(watch.close)
+        tenant, authority = settings.bot_tenant_id, settings.entra_authority
+        issuer_keys = SigningKeys(session, openid_metadata(authority, tenant), clock)
+        posters = EntraTokens(
+            issuer_keys,
+            authority,
+            tenant,
+            settings.incident_webhook_audience,
+            settings.incident_webhook_callers,
+        )
+        webhook = Webhook(
+            None if settings.local_mode else posters, watch.arrived, settings.workspace
+        )
         health = Health(services.checks, "store", clock)
 
         app = web.Application(middlewares=[gate.loopback_only] if settings.local_mode else [])
         app.router.add_post("/api/messages", edge.messages)
+        app.router.add_post("/api/incidents", webhook.incidents)
         app.router.add_get("/healthz", health.healthz)
         app.router.add_get("/readyz", health.readyz)
         keep = timedelta(days=settings.history_days)
-        serving.live_with(app, services.starting, turns, desk.store, clock, keep, parts.pop_all())
+        starting = (*services.starting, watch)
+        serving.live_with(app, starting, turns, desk.store, clock, keep, parts.pop_all())
         return app
 
 

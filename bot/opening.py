@@ -69,6 +69,7 @@ async def opened(
         schema=schema,
         checker=checker,
         store=store,
+        outbox=store.outbox,
         clock=clock,
         prompts=await asyncio.to_thread(prompts.load, settings.prompts_dir),
         playbook=await asyncio.to_thread(playbook, settings.prompts_dir),

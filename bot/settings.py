@@ -49,6 +49,7 @@ class Settings:
     kql_checkers: int
     store_path: str
     history_days: int
+    poll_seconds: int
     enrich: str
     enrich_per_hour: int
     tasks_also_as_comment: bool
@@ -122,6 +123,7 @@ class _Reader:
             kql_checkers=self._number("KQL_CHECKERS", 1, 0, 8),
             store_path=self._store(),
             history_days=self._number("HISTORY_DAYS", 30, 1, 3650),
+            poll_seconds=self._number("POLL_SECONDS", 60, 0, 86_400),
             enrich=self._one_of("ENRICH", ("suggest", "off", "post")),
             enrich_per_hour=self._number("ENRICH_PER_HOUR", 30, 0, 10_000),
             tasks_also_as_comment=self._yes("TASKS_ALSO_AS_COMMENT"),
@@ -131,8 +133,6 @@ class _Reader:
             self._wrong("SOC_TEAM_ID", "is not available in this version: leave it unset")
         if self._one_of("WRITE_AS", ("bot", "analyst")) == "analyst":
             self._wrong("WRITE_AS", "analyst is not available in this version: set it to bot")
-        # Nothing of this version reads this, but a typing error is told now and not by the next.
-        self._number("POLL_SECONDS", 60, 0, 86_400)
         if self._problems:
             raise SettingsError(self._problems)
         return settings

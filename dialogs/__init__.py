@@ -12,12 +12,14 @@ from dataclasses import dataclass
 from bot.desk.desk import Desk
 from bot.desk.post import Postings
 from bot.domain.incident import Mention
+from bot.domain.people import Place
 from bot.errors import ClickRefused
-from bot.ports import Answered, Click, Clicked, Clicking, Courier, Respond, Said
+from bot.ports import Answered, Click, Clicked, Clicking, Courier, Leave, Respond, Said
 
 from . import (
     act,
     add,
+    announce,
     ask,
     cost,
     forget,
@@ -31,6 +33,8 @@ from . import (
     tasks,
 )
 from .focus import named
+
+_ADDRESSES = 10_000
 
 Handler = Callable[[Desk, Said, Courier, Mention | None], Awaitable[Answered]]
 
@@ -58,6 +62,8 @@ ROUTES = (
     Route("close", act.close, takes_incident=True),
     Route("reopen", act.reopen, takes_incident=True),
     Route("handover", handover.reply, takes_incident=True),
+    Route("subscribe", announce.subscribe),
+    Route("unsubscribe", announce.unsubscribe),
     Route("history", history.reply, takes_incident=True),
     Route("cost", cost.reply, takes_incident=True),
     Route("reset", forget.reset, takes_incident=True),
@@ -92,6 +98,8 @@ def route(text: str) -> tuple[Handler, Mention | None]:
         return order
     if incidents.asked_for(words):
         return incidents.reply, None
+    if plain.startswith("subscribe ") and len(plain.split()) == 2:
+        return announce.subscribe, None
     if mention := named(words):
         return incident.reply, mention
     if plain.startswith(("kql ", "kql:")) or kql.wants_query(words):
@@ -101,12 +109,29 @@ def route(text: str) -> tuple[Handler, Mention | None]:
 
 def responder(desk: Desk) -> Respond:
     """Answer what is said at this desk."""
+    # Where each conversation was last heard from: Teams may move it.
+    addresses: dict[str, str] = {}
 
     async def respond(said: Said, courier: Courier) -> Answered:
+        place = said.place
+        if addresses.get(place.conversation) != place.service_url:
+            await announce.heard_from(desk, place)
+            if len(addresses) >= _ADDRESSES:
+                addresses.clear()
+            addresses[place.conversation] = place.service_url
         handler, mention = route(said.text)
         return await handler(desk, said, courier, mention)
 
     return respond
+
+
+def leaver(desk: Desk) -> Leave:
+    """Announce nothing more where the bot is no longer."""
+
+    async def leave(place: Place) -> None:
+        await desk.outbox.unsubscribe(place.tenant, place.conversation.partition(";")[0])
+
+    return leave
 
 
 def clicker(desk: Desk) -> Click:

@@ -18,7 +18,7 @@ from bot.ports import Answered, Clicked, Clicking, Courier, JsonObject, Reply, S
 
 from . import incidents
 from .focus import focused, named
-from .incident import incident_id, warned
+from .incident import card_of, incident_id
 
 _ORDER = re.compile(
     r"/?\s*(severity|status)\b[\s:=]*(?:to\s+)?(\w+)(?:\s+(?:(?:on|of|for)\s+)?(.+?))?[.! ]*",
@@ -198,9 +198,7 @@ def _as_closed(incident: Incident) -> str:
 
 async def _card(desk: Desk, incident: Incident, line: str) -> JsonObject:
     """The incident's card; what was done is done, even where it cannot be read anew."""
-    now = desk.clock.now()
     try:
-        studied = await desk.cases.study(incident.ref.id, desk.count)
+        return (await card_of(desk, incident.ref, line))[1]
     except SentinelError:
-        return incident_card(incident, now, done=line)
-    return incident_card(studied.case, now, warned(studied.warnings), line)
+        return incident_card(incident, desk.clock.now(), done=line)

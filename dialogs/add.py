@@ -4,15 +4,14 @@ from __future__ import annotations
 
 from typing import Literal
 
-from bot.cards import playbook_card
 from bot.desk.desk import Desk
 from bot.desk.post import Postings
 from bot.errors import ClickRefused
 from bot.ports import Clicked, Clicking
 
-from . import ask, kql, tasks
+from . import announce, ask, kql, tasks
 
-_CARDS = {"tasks": tasks.card, "query": kql.card, "playbook": playbook_card}
+_CARDS = {"tasks": tasks.card, "query": kql.card}
 _UNREADABLE = "This button says nothing that I can do."
 
 
@@ -24,6 +23,10 @@ async def click(desk: Desk, postings: Postings, clicked: Clicked) -> Clicking:
         raise ClickRefused(_UNREADABLE)
     id = kql.proposal_id(clicked)
     posted = await postings.post(desk, clicked, id, kind, _item(item))
+    if posted.proposal.kind == "playbook":
+        # It stands on the incident's card, which shows the incident as it is now.
+        reply = await announce.one(desk, posted.proposal.incident)
+        return Clicking(reply.cards[0], message=reply)
     if posted.proposal.kind == "answer":
         shared = await desk.store.is_shared(id)
         card = ask.card(posted.proposal, posted.writes, shared=shared)

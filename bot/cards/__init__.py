@@ -3,8 +3,8 @@
 from ._parts import MAX_BYTES, Card, size
 from .act import close_card
 from .chat import help_card, history_card, link_card
+from .digest import digest_card
 from .incident import incident_card, incidents_card, unfurled_card
-from .playbook import playbook_blocks, playbook_card
 from .proposal import MAX_TASKS, answer_card, tasks_card
 from .query import query_card
 from .rows import rows_card
@@ -15,13 +15,12 @@ __all__ = [
     "Card",
     "answer_card",
     "close_card",
+    "digest_card",
     "help_card",
     "history_card",
     "incident_card",
     "incidents_card",
     "link_card",
-    "playbook_blocks",
-    "playbook_card",
     "query_card",
     "rows_card",
     "size",

@@ -23,6 +23,7 @@ _WORDS = (
     ("assign", "make this incident yours"),
     ("severity X", "rate it High, Medium, Low or Informational"),
     ("close", "close it, with a classification"),
+    ("subscribe X", "new incidents of severity X and above, here"),
     ("handover", "what the next shift needs, for you alone"),
     ("history", "what you asked about this incident"),
     ("cost", "what the answers on it cost"),

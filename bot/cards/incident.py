@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from datetime import datetime
 
 from ..domain.incident import CaseFile, Incident
+from ..domain.proposal import Proposal, Write
 from ..domain.rendering import plain
 from ._format import age, counted, listed, moment, spaced
 from ._parts import (
@@ -24,6 +25,7 @@ from ._parts import (
     title,
 )
 from .act import acting
+from .playbook import playbook_blocks
 
 MAX_LISTED = 10
 _NOBODY = "nobody yet"
@@ -31,12 +33,18 @@ _UNTITLED = "(no title)"
 
 
 def incident_card(
-    case: CaseFile | Incident, now: datetime, warnings: Sequence[str] = (), done: str = ""
+    case: CaseFile | Incident,
+    now: datetime,
+    warnings: Sequence[str] = (),
+    done: str = "",
+    prepared: Proposal | None = None,
+    writes: Sequence[Write] = (),
 ) -> Card:
     """Show an incident at a glance; a case file adds its entities and tasks.
 
     `warnings` name text in the incident that is addressed to an assistant; `done` is what was just
-    changed and by whom, safe to show.
+    changed and by whom, safe to show. `prepared` is the playbook's, and `writes` what of it was
+    added.
     """
     incident = case.incident if isinstance(case, CaseFile) else case
 
@@ -49,6 +57,7 @@ def incident_card(
             facts(_facts(case, incident, now, share)),
             *([text(done, color="good", spacing="small")] if done else []),
             *acting(incident),
+            *(playbook_blocks(prepared, writes, share) if prepared else []),
         ]
         buttons = [
             say("Summary", f"summary #{incident.number}"),

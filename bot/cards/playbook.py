@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from ..domain.injection import warned
 from ..domain.proposal import Item, Proposal, Write, written
 from ..domain.query import WrittenQuery
 from ..domain.rendering import plain
@@ -14,31 +13,15 @@ from ._parts import (
     Card,
     action_rows,
     action_set,
-    card,
-    fitted,
-    notices,
     submit,
     subtle,
     text,
-    title,
 )
 from .query import said, state
 
 # Enough to see what it is about, and to leave room on an incident's card: the incident gets all.
 _EXCERPT = 500
 _SHOWN_TASKS = 6
-
-
-def playbook_card(proposal: Proposal, writes: Sequence[Write] = ()) -> Card:
-    """Show a playbook on a card of its own."""
-    warnings = warned(tuple(proposal.message["warnings"]))
-
-    def build(share: int) -> Card:
-        head = title(f"Prepared for incident {proposal.incident_number}")
-        blocks = playbook_blocks(proposal, writes, share)
-        return card([*notices(warnings, "", share), head, *blocks])
-
-    return fitted(build)
 
 
 def playbook_blocks(proposal: Proposal, writes: Sequence[Write], share: int) -> list[Card]:

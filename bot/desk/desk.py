@@ -12,6 +12,7 @@ from ..domain.budget import Counter
 from ..domain.incident import IncidentRef, Workspace
 from ..domain.price import Prices
 from ..ports import ChatModel, Clock, Incidents, KqlChecker, Logs, Schema, Store
+from ..ports.outgoing import Outbox
 from .casefile import CaseFiles
 
 
@@ -27,6 +28,7 @@ class Desk:
     schema: Schema
     checker: KqlChecker
     store: Store
+    outbox: Outbox
     clock: Clock
     prompts: Prompts
     playbook: Playbook

@@ -100,8 +100,6 @@ _VERSIONS = (
     (
         "CREATE TABLE kept (key TEXT PRIMARY KEY, body BLOB NOT NULL, at INTEGER NOT NULL)",
         "ALTER TABLE turns ADD COLUMN data TEXT NOT NULL DEFAULT ''",
-    ),
-    (
         # Answers that the next shift may see.
         """CREATE TABLE shares (
             proposal TEXT PRIMARY KEY,
@@ -110,6 +108,24 @@ _VERSIONS = (
             at INTEGER NOT NULL
         )""",
         "CREATE INDEX shares_incident ON shares (workspace, incident, at)",
+        # An incident in a place: what it is to show and what it shows, by `activity`.
+        "DROP TABLE outbox",
+        """CREATE TABLE announcements (
+            place TEXT NOT NULL,
+            workspace TEXT NOT NULL,
+            incident TEXT NOT NULL,
+            wanted TEXT NOT NULL,
+            seen INTEGER NOT NULL,
+            due INTEGER NOT NULL,
+            sent TEXT NOT NULL DEFAULT '',
+            activity TEXT NOT NULL DEFAULT '',
+            digest INTEGER NOT NULL DEFAULT 0,
+            posted INTEGER,
+            UNIQUE (place, workspace, incident)
+        )""",
+        "CREATE INDEX announcements_due ON announcements (place, due) WHERE wanted != sent",
+        "CREATE INDEX announcements_incident ON announcements (workspace, incident)",
+        "CREATE TABLE leases (name TEXT PRIMARY KEY, owner TEXT NOT NULL, until INTEGER NOT NULL)",
     ),
 )
 _VERSION = len(_VERSIONS)

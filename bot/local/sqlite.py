@@ -11,6 +11,7 @@ from ..ports import AuditItem, Claim, Erased, JsonObject, Outcome
 from ..records import audit_item_of, decoded, encoded, proposal_of
 from . import transactions
 from .database import Database
+from .outbox import SqliteOutbox
 from .transactions import micros, thread_columns, turn_of, write_of
 
 
@@ -22,6 +23,7 @@ class SqliteStore:
 
     def __init__(self, path: str, wait: float = 5.0) -> None:
         self._db = Database(path, wait)
+        self.outbox = SqliteOutbox(self._db)
 
     async def open(self) -> None:
         """Open the file, made where there is none; the error names what is wrong with it."""
@@ -209,59 +211,7 @@ class SqliteStore:
         )
         return tuple(proposal_of(decoded(body)) for (body,) in reversed(rows))
 
-    # places, outbox, documents, audit
-
-    async def keep_place(self, tenant: str, conversation: str, place: JsonObject) -> None:
-        """Keep what is known of a place, instead of what was."""
-        await self._db.changed(
-            "INSERT INTO places VALUES (?, ?, ?)"
-            " ON CONFLICT (tenant, conversation) DO UPDATE SET body = excluded.body",
-            tenant,
-            conversation,
-            encoded(place),
-        )
-
-    async def places(self, tenant: str) -> tuple[JsonObject, ...]:
-        """All places of a tenant, first kept first."""
-        rows = await self._db.rows(
-            "SELECT body FROM places WHERE tenant = ? ORDER BY rowid", tenant
-        )
-        return tuple(decoded(body) for (body,) in rows)
-
-    async def drop_place(self, tenant: str, conversation: str) -> None:
-        """Forget a place."""
-        await self._db.changed(
-            "DELETE FROM places WHERE tenant = ? AND conversation = ?", tenant, conversation
-        )
-
-    async def enqueue(self, key: str, place: str, body: JsonObject, due: datetime) -> bool:
-        """Put a message in the outbox; False when its key was there before, delivered or not."""
-        changed = await self._db.changed(
-            "INSERT INTO outbox VALUES (?, ?, ?, ?, NULL) ON CONFLICT DO NOTHING",
-            key,
-            place,
-            encoded(body),
-            micros(due),
-        )
-        return changed == 1
-
-    async def due(self, now: datetime, limit: int) -> tuple[tuple[str, str, JsonObject], ...]:
-        """Undelivered messages whose time has come, oldest first: key, place, body."""
-        rows = await self._db.rows(
-            "SELECT key, place, body FROM outbox WHERE activity IS NULL AND due <= ?"
-            " ORDER BY due, rowid LIMIT ?",
-            micros(now),
-            limit,
-        )
-        return tuple((key, place, decoded(body)) for key, place, body in rows)
-
-    async def delivered(self, key: str, activity_id: str) -> None:
-        """Keep the activity a message became, and no longer the message."""
-        await self._db.changed(
-            "UPDATE outbox SET activity = ?, body = '' WHERE key = ? AND activity IS NULL",
-            activity_id,
-            key,
-        )
+    # documents, audit
 
     async def keep(self, key: str, value: JsonObject, now: datetime) -> None:
         """Keep one document under a name, in place of the one before."""

@@ -201,7 +201,7 @@ def sweep(db: sqlite3.Connection, before: datetime) -> None:
     )
     db.execute("DELETE FROM proposals WHERE created < ?", old)
     db.execute("DELETE FROM writes WHERE at < ?", old)
-    db.execute("DELETE FROM outbox WHERE activity IS NOT NULL AND due < ?", old)
+    db.execute("DELETE FROM announcements WHERE wanted = sent AND due < ?", old)
 
 
 def _write_columns(write: Write) -> tuple[Any, ...]:

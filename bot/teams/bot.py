@@ -20,13 +20,13 @@ from ..domain.people import Place
 from ..errors import UNEXPECTED, UNEXPECTED_CLICK, CasemateError, Stopped, Undelivered
 from ..ports import (
     Answered,
-    AuditItem,
     Claim,
     Click,
     Clicked,
     Clicking,
     Clock,
     JsonObject,
+    Leave,
     Outcome,
     Reply,
     Respond,
@@ -56,7 +56,7 @@ _SLOW_CLICK = "Sentinel did not answer in time. Click again: nothing is added tw
 
 
 class Bot(ActivityHandler):
-    """The activity handler; `respond`, `click` and `unfurl` are the dialogs."""
+    """The activity handler; `respond`, `click`, `unfurl`, `leave` are the dialogs."""
 
     def __init__(
         self,
@@ -68,6 +68,7 @@ class Bot(ActivityHandler):
         respond: Respond,
         click: Click,
         unfurl: Unfurl,
+        leave: Leave,
     ) -> None:
         super().__init__()
         self._adapter = TeamsAdapter(connector)
@@ -77,6 +78,7 @@ class Bot(ActivityHandler):
         self._respond = respond
         self._click = click
         self._unfurl = unfurl
+        self._leave = leave
         self._aside: set[asyncio.Task[None]] = set()
         self._owner = owner
 
@@ -130,6 +132,18 @@ class Bot(ActivityHandler):
             turn_context.turn_state[_CLAIM] = dataclasses.replace(claim, body=body)
             await self.on_message_activity(turn_context)
 
+    async def on_members_removed_activity(
+        self, members_removed: list[ChannelAccount], turn_context: TurnContext
+    ) -> None:
+        """Nothing is announced where the bot was removed."""
+        place = place_of(cast(Claim, turn_context.turn_state[_CLAIM]).body)
+        if any(cast(Any, member).id == place.bot_id for member in members_removed):
+            await self._leave(place)
+
+    async def on_installation_update_remove(self, turn_context: TurnContext) -> None:
+        """The app was uninstalled here."""
+        await self._leave(place_of(cast(Claim, turn_context.turn_state[_CLAIM]).body))
+
     async def on_invoke_activity(self, turn_context: TurnContext) -> InvokeResponse:
         """A button, a pasted link, or a thumb up or down."""
         body = cast(JsonObject, turn_context.turn_state[_BODY])
@@ -140,7 +154,8 @@ class Bot(ActivityHandler):
         if body.get("name") == "composeExtension/queryLink":
             return InvokeResponse(status=200, body=await self._unfurled(body, value))
         if body.get("name") == "message/submitAction":
-            await self._rated(body, value)
+            rating = invokes.rating(body, value, analyst_of(body), self._clock.now())
+            await self._store.record(rating)
             return InvokeResponse(status=200, body={})
         return InvokeResponse(status=400, body={"error": "Casemate does not know this invoke."})
 
@@ -265,25 +280,6 @@ class Bot(ActivityHandler):
         except Exception:
             log.exception("a link failed")
         return invokes.unfurled(found)
-
-    async def _rated(self, body: JsonObject, value: JsonObject) -> None:
-        action = value.get("actionValue")
-        given = cast(JsonObject, action) if isinstance(action, dict) else {}
-        analyst = analyst_of(body)
-        await self._store.record(
-            AuditItem(
-                at=self._clock.now(),
-                tenant=analyst.tenant,
-                action="feedback",
-                analyst_id=analyst.id,
-                analyst_name=analyst.name,
-                detail={
-                    "reaction": str(given.get("reaction", ""))[:20],
-                    "feedback": str(given.get("feedback", ""))[:2000],
-                    "message": str(body.get("replyToId", ""))[:200],
-                },
-            )
-        )
 
     def _do_aside(self, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.create_task(work)

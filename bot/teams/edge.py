@@ -57,7 +57,7 @@ class Edge:
             if activity["type"] == "invoke":
                 status, body = await self._turns.at_once(self._bot.invoke(activity))
                 return json(body, status)
-            if activity["type"] in ("message", "conversationUpdate"):
+            if activity["type"] in ("message", "conversationUpdate", "installationUpdate"):
                 activity["id"] = activity.get("id") or uuid.uuid4().hex
                 await self._turns.accept(claim_of(activity, self._clock.now()))
             return web.Response(status=202)

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import uuid
-
-from ..ports import Click, Clock, Respond, Store, Unfurl
+from ..ports import Click, Clock, Leave, Respond, Store, Unfurl
 from .bot import Bot
 from .connector import Connector
 from .edge import Admission, Edge
@@ -19,9 +17,19 @@ def front(
     respond: Respond,
     click: Click,
     unfurl: Unfurl,
+    leave: Leave,
+    owner: str,
 ) -> tuple[Edge, Turns]:
-    """The handler of the route and its queue; what they hold in the store is this process's own."""
-    owner = uuid.uuid4().hex
-    bot = Bot(connector, store, clock, owner=owner, respond=respond, click=click, unfurl=unfurl)
+    """The handler of the route and its queue; `owner` names what they hold in the store."""
+    bot = Bot(
+        connector,
+        store,
+        clock,
+        owner=owner,
+        respond=respond,
+        click=click,
+        unfurl=unfurl,
+        leave=leave,
+    )
     turns = Turns(store, clock, bot.work, owner=owner)
     return Edge(admission, bot, turns, clock), turns

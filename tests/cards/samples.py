@@ -1,9 +1,14 @@
 """One incident of the sandbox kind, and what was proposed, written and said about it."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
+from bot.cards import Card
+from bot.cards._parts import card, fitted, notices
+from bot.cards.playbook import playbook_blocks
 from bot.domain.incident import Alert, CaseFile, Comment, Entity, Incident, IncidentRef, Task
+from bot.domain.injection import warned
 from bot.domain.proposal import Item, Proposal, Provenance, Write
 from bot.domain.query import Column, Rows, WrittenQuery
 from bot.domain.transcript import Turn
@@ -230,3 +235,14 @@ def prepared(query: WrittenQuery | None = CHECKED, **changes: object) -> Proposa
     message = {"warnings": [], "notes": []}
     values = {"query": query, "provenance": source, "message": message, **changes}
     return replace(made, **values)  # type: ignore[arg-type]
+
+
+def playbook_card(proposal: Proposal, writes: Sequence[Write] = ()) -> Card:
+    """A playbook's blocks on a card of their own; in the chat they stand on the incident's."""
+    warnings = warned(tuple(proposal.message["warnings"]))
+
+    def build(share: int) -> Card:
+        blocks = playbook_blocks(proposal, writes, share)
+        return card([*notices(warnings, "", share), *blocks])
+
+    return fitted(build)

@@ -7,11 +7,19 @@ from dataclasses import replace
 import pytest
 from markdown_it import MarkdownIt
 
-from bot.cards import MAX_BYTES, Card, playbook_card, size
+from bot.cards import MAX_BYTES, Card, size
 from bot.domain.proposal import Item, Proposal
 from bot.domain.query import WrittenQuery
 from tests.cards.reading import buttons, labels, words
-from tests.cards.samples import CHECKED, FLAGGED, UNCHECKED, prepared, proposal, write
+from tests.cards.samples import (
+    CHECKED,
+    FLAGGED,
+    UNCHECKED,
+    playbook_card,
+    prepared,
+    proposal,
+    write,
+)
 from tests.cards.test_cards import HOSTILE
 
 ADDS = ["Add as comment", *["Add task"] * 3, "Tasks also as a comment", "Run", "Add query"]

@@ -21,7 +21,6 @@ from bot.cards import (
     incident_card,
     incidents_card,
     link_card,
-    playbook_card,
     query_card,
     rows_card,
     size,

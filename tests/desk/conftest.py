@@ -117,6 +117,7 @@ async def room(tmp_path: Path) -> AsyncIterator[Room]:
             schema=Schema(logs, store, workspace.name, clock),
             checker=Checker(size=0),
             store=store,
+            outbox=store.outbox,
             clock=clock,
             prompts=await asyncio.to_thread(prompts.load),
             playbook=await asyncio.to_thread(playbook),

@@ -13,11 +13,12 @@ from typing import Any
 import pytest
 from aiohttp import ClientSession
 
-from bot.cards import Card, playbook_card
+from bot.cards import Card
 from bot.desk.desk import Desk
 from bot.desk.enrich import enrich, post
 from bot.domain.incident import IncidentRef
 from bot.opening import opened
+from tests.cards.samples import playbook_card
 from tests.clock import FakeClock
 from tests.scenario.conftest import Chat, Soc, find_button, running
 

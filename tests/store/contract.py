@@ -478,42 +478,7 @@ class StoreContract:
         assert await store.shared(INCIDENT) == tuple(answers[3:])
         assert await store.is_shared("00")
 
-    # places, outbox, audit
-
-    async def test_a_place_is_kept_by_tenant_and_conversation(self, store: Store) -> None:
-        await store.keep_place("contoso", CHAT, {"floor": "Low"})
-        await store.keep_place("contoso", "two", {"floor": "Low", "kind": "channel"})
-        await store.keep_place("fabrikam", CHAT, {"floor": "Medium"})
-        await store.keep_place("contoso", CHAT, {"floor": "High"})
-        places = await store.places("contoso")
-        assert sorted(map(str, places)) == [
-            "{'floor': 'High'}",
-            "{'floor': 'Low', 'kind': 'channel'}",
-        ]
-        await store.drop_place("contoso", CHAT)
-        await store.drop_place("contoso", CHAT)
-        assert await store.places("contoso") == ({"floor": "Low", "kind": "channel"},)
-        assert await store.places("fabrikam") == ({"floor": "Medium"},)
-
-    async def test_the_outbox_gives_what_is_due_until_it_is_delivered(self, store: Store) -> None:
-        late, soon, later = NOW - LEASE, NOW, NOW + timedelta(microseconds=1)
-        assert await store.enqueue("soon", "room", {"text": "2"}, soon)
-        assert await store.enqueue("later", "room", {"text": "3"}, later)
-        assert await store.enqueue("late", "hall", {"text": "1"}, late)
-        assert not await store.enqueue("late", "room", {"text": "again"}, soon)
-        assert await store.due(NOW, 9) == (
-            ("late", "hall", {"text": "1"}),
-            ("soon", "room", {"text": "2"}),
-        )
-        assert await store.due(NOW, 1) == (("late", "hall", {"text": "1"}),)
-        for _ in range(2):
-            await store.delivered("late", "activity 1")
-        await store.delivered("unknown", "activity 2")
-        assert await store.due(later, 9) == (
-            ("soon", "room", {"text": "2"}),
-            ("later", "room", {"text": "3"}),
-        )
-        assert not await store.enqueue("late", "hall", {"text": "1"}, late)
+    # documents
 
     async def test_a_document_takes_the_place_of_the_one_before(self, open_store) -> None:
         store, other = await open_store(), await open_store()
@@ -552,12 +517,8 @@ class StoreContract:
             await store.keep_proposal(proposal(key, at=at))
             await store.begin_write(write(proposal=key, at=at))
             await store.share(proposal(key), True, NOW)
-            await store.enqueue(f"delivered {key}", "room", {}, at)
-            await store.delivered(f"delivered {key}", "activity")
             await store.set_focus("contoso", key, "jane", INCIDENT, at)
         await store.accept(replace(claim("owed"), accepted=LONG_AGO))
-        await store.enqueue("undelivered", "room", {"text": "1"}, LONG_AGO)
-        await store.keep_place("contoso", CHAT, {"floor": "High"})
         await store.keep("schema/soc", {"tables": []}, LONG_AGO)
         await store.record(line("asked", LONG_AGO))
 
@@ -570,15 +531,11 @@ class StoreContract:
         assert await store.focus("contoso", "old", "jane") is None
         assert await store.focus("contoso", "new", "jane") == INCIDENT
         assert await store.audit(INCIDENT, 9) == (line("asked", LONG_AGO),)
-        assert await store.due(NOW, 9) == (("undelivered", "room", {"text": "1"}),)
-        assert await store.places("contoso") == ({"floor": "High"},)
         assert await store.kept("schema/soc") == {"tables": []}
         assert await store.waiting(NOW) == (CHAT,)
         assert not await store.accept(claim("finished new"))
         assert not await store.accept(claim("owed"))
         assert await store.accept(claim("finished old"))
-        assert not await store.enqueue("delivered new", "room", {}, NOW)
-        assert await store.enqueue("delivered old", "room", {}, NOW)
 
     # open and closed
 

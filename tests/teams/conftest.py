@@ -235,7 +235,16 @@ async def edges(
             return await found.unfurl(analyst, url)
         return Unfurled()
 
-    bot = Bot(connector, store, clock, owner="edge", respond=respond, click=click, unfurl=unfurl)
+    bot = Bot(
+        connector,
+        store,
+        clock,
+        owner="edge",
+        respond=respond,
+        click=click,
+        unfurl=unfurl,
+        leave=leave,
+    )
     turns = Turns(store, clock, bot.work, owner="edge", **limits)
     turns.start()
     stack.push_async_callback(turns.stop, 1.0)

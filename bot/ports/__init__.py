@@ -7,11 +7,11 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any, Protocol
 
-from .domain.incident import Alert, Comment, Entity, Incident, IncidentRef, Mention, Task
-from .domain.people import Analyst, Place
-from .domain.proposal import Proposal, Write
-from .domain.query import Catalogue, Checked, Rows
-from .domain.transcript import Message, Thread, Turn
+from ..domain.incident import Alert, Comment, Entity, Incident, IncidentRef, Mention, Task
+from ..domain.people import Analyst, Place
+from ..domain.proposal import Proposal, Write
+from ..domain.query import Catalogue, Checked, Rows
+from ..domain.transcript import Message, Thread, Turn
 
 JsonObject = dict[str, Any]
 Changes = Mapping[str, Any] | Callable[[Incident], Mapping[str, Any]]
@@ -331,23 +331,7 @@ class Store(Protocol):
         """The newest 20 answers that their askers share, in the order of the sharing."""
         ...
 
-    # places, outbox, audit
-
-    async def keep_place(self, tenant: str, conversation: str, place: JsonObject) -> None: ...
-
-    async def places(self, tenant: str) -> tuple[JsonObject, ...]: ...
-
-    async def drop_place(self, tenant: str, conversation: str) -> None: ...
-
-    async def enqueue(self, key: str, place: str, body: JsonObject, due: datetime) -> bool:
-        """Put a message in the outbox; False when its key was there before."""
-        ...
-
-    async def due(self, now: datetime, limit: int) -> tuple[tuple[str, str, JsonObject], ...]:
-        """Undelivered messages whose time has come, oldest first: key, place, body."""
-        ...
-
-    async def delivered(self, key: str, activity_id: str) -> None: ...
+    # audit and documents
 
     async def record(self, item: AuditItem) -> None: ...
 
@@ -362,7 +346,7 @@ class Store(Protocol):
     async def kept(self, key: str) -> JsonObject | None: ...
 
     async def sweep(self, now: datetime, keep: timedelta) -> None:
-        """Delete histories, finished claims, proposals and delivered messages older than `keep`."""
+        """Delete histories, finished claims, proposals and announcements older than `keep`."""
         ...
 
 
@@ -457,6 +441,7 @@ class Clicking:
     then: Callable[[Courier], Awaitable[Answered]] | None = None
 
 
+Leave = Callable[[Place], Awaitable[None]]
 Respond = Callable[[Said, Courier], Awaitable[Answered]]
 Click = Callable[[Clicked], Awaitable[Clicking]]
 

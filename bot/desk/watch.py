@@ -1,0 +1,214 @@
+"""Watches for incidents that are new or changed, and sees to it that something comes of it.
+
+The webhook names an incident; the poll asks Sentinel for all that changed since it last did. A hint
+that was accepted is not kept anywhere: what a crash loses, the poll at the next start finds.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import Callable
+from datetime import datetime, timedelta
+from typing import Any
+
+from ..domain.announcement import CLOSED
+from ..domain.incident import Incident, IncidentRef
+from ..domain.proposal import playbook_id
+from ..errors import CasemateError, IncidentNotFound, StoreError
+from .announce import Announcements
+from .desk import Desk
+from .enrich import Budget, enrich, post
+
+log = logging.getLogger(__name__)
+
+# Sentinel may show a change late; what is seen twice is announced once.
+OVERLAP = timedelta(minutes=2)
+LOOK_SECONDS = 1.0
+AT_ONCE = 8
+PAGES = 200
+_LEASE = timedelta(seconds=60)
+_AGAIN_SECONDS = (2.0, 5.0, 15.0, 60.0)
+_FORMAT = "%Y-%m-%dT%H:%M:%SZ"
+
+
+class Watch:
+    """The background of announcing: `start` and `close`; `arrived` is for the webhook.
+
+    `poll_seconds` is 0 for a poll at the start only. `mode` is ENRICH; `tasks_as_comment` is for
+    `post`, `budget` for `suggest`.
+    """
+
+    def __init__(
+        self,
+        desk: Desk,
+        announcements: Announcements,
+        owner: str,
+        *,
+        poll_seconds: float,
+        mode: str,
+        budget: Budget,
+        tasks_as_comment: bool = False,
+    ) -> None:
+        self._desk = desk
+        self._outbox = desk.outbox
+        self._announcements = announcements
+        self._owner = owner
+        self._poll_seconds = poll_seconds
+        self._mode = mode
+        self._budget = budget
+        self._tasks_as_comment = tasks_as_comment
+        self._room = asyncio.Semaphore(AT_ONCE)
+        self._hinted: dict[str, asyncio.Task[None]] = {}
+        self._preparing: dict[str, asyncio.Task[None]] = {}
+        self._loops: list[asyncio.Task[None]] = []
+        self._wake = asyncio.Event()
+        self._since = desk.clock.now()
+
+    async def start(self) -> None:
+        """Begin to poll and to deliver."""
+        self._loops = [asyncio.create_task(self._poll()), asyncio.create_task(self._deliver())]
+
+    async def close(self) -> None:
+        """Stop; what is in the outbox stays there, and others may carry it."""
+        tasks: list[asyncio.Task[None]] = [
+            *self._loops,
+            *self._hinted.values(),
+            *self._preparing.values(),
+        ]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        with contextlib.suppress(StoreError):
+            await self._outbox.let_go(self._owner)
+
+    async def arrived(self, incident_id: str) -> None:
+        """Look at an incident soon; repeats while that is under way add nothing."""
+        if incident_id not in self._hinted:
+            task = asyncio.create_task(self._look_at(incident_id))
+            self._hinted[incident_id] = task
+            task.add_done_callback(lambda _: self._hinted.pop(incident_id, None))
+
+    async def _look_at(self, incident_id: str) -> None:
+        for wait in (*_AGAIN_SECONDS, 0.0):
+            try:
+                async with self._room:
+                    await self.noticed(await self._desk.incidents.get(incident_id))
+                return
+            except IncidentNotFound as error:
+                log.info("nothing to announce: %s", error.sentence)
+                return
+            except CasemateError as error:
+                log.warning("an incident is looked at again later: %s", error.sentence)
+                await self._desk.clock.sleep(wait)
+
+    async def noticed(self, incident: Incident) -> None:
+        """Announce an incident as it is, and prepare it as the settings say."""
+        changed = await self._announcements.notice(incident)
+        if changed:
+            self._wake.set()
+        if incident.status == CLOSED or (incident.created or self._since) < self._since - OVERLAP:
+            return
+        if self._mode == "post" or (self._mode == "suggest" and changed):
+            self._prepare(incident.ref)
+
+    # --- preparing ---------------------------------------------------------------------------
+
+    def _prepare(self, ref: IncidentRef) -> None:
+        if ref.id in self._preparing:
+            return
+        work = self._post(ref) if self._mode == "post" else self._suggest(ref)
+        task = asyncio.create_task(self._quietly(work))
+        self._preparing[ref.id] = task
+        task.add_done_callback(lambda _: self._preparing.pop(ref.id, None))
+
+    async def _quietly(self, work: Any) -> None:
+        try:
+            await work
+        except CasemateError as error:
+            log.warning("an incident is not prepared: %s", error.sentence)
+        except Exception:
+            log.exception("an incident is not prepared")
+
+    async def _post(self, ref: IncidentRef) -> None:
+        """Write the playbook's parts, once; what fails is tried again when it is seen again."""
+        key = f"posted/{ref.workspace}/{ref.id}"
+        if await self._desk.store.kept(key) is not None:
+            return
+        enrichment = await enrich(self._desk, ref)
+        refused = await post(self._desk, enrichment, tasks_as_comment=self._tasks_as_comment)
+        await self._desk.store.keep(key, {"refused": list(refused)}, self._desk.clock.now())
+        await self._announcements.notice(await self._desk.incidents.get(ref.id))
+        self._wake.set()
+
+    async def _suggest(self, ref: IncidentRef) -> None:
+        """Prepare the parts for the card, as long as the hour's budget lasts."""
+        if await self._desk.store.proposal(playbook_id(ref)) is not None:
+            return
+        # What comes in crowds is not prepared: let the crowd show itself first.
+        await self._desk.clock.sleep(2 * LOOK_SECONDS)
+        if len(self._preparing) > AT_ONCE or not self._budget.take(self._desk.clock.now()):
+            return
+        await enrich(self._desk, ref)
+        await self._announcements.notice(await self._desk.incidents.get(ref.id))
+        self._wake.set()
+
+    # --- the loops ---------------------------------------------------------------------------
+
+    async def _deliver(self) -> None:
+        while True:
+            await self._safely(self._announcements.deliver, "announcements were not delivered")
+            waking = asyncio.create_task(self._wake.wait())
+            resting = asyncio.create_task(self._desk.clock.sleep(LOOK_SECONDS))
+            try:
+                await asyncio.wait({waking, resting}, return_when=asyncio.FIRST_COMPLETED)
+            finally:
+                waking.cancel()
+                resting.cancel()
+            self._wake.clear()
+
+    async def _poll(self) -> None:
+        while True:
+            await self._safely(self.reconcile, "incidents were not polled")
+            if not self._poll_seconds:
+                return
+            await self._desk.clock.sleep(self._poll_seconds)
+
+    async def _safely(self, work: Callable[[], Any], what: str) -> None:
+        try:
+            await work()
+        except CasemateError as error:
+            log.warning("%s: %s", what, error.sentence)
+        except Exception:
+            log.exception("%s", what)
+
+    async def reconcile(self) -> None:
+        """Take in all that changed since the last poll of any replica."""
+        store, now = self._desk.store, self._desk.clock.now()
+        name = f"poll/{self._desk.workspace.name}"
+        if not await self._outbox.lease(name, self._owner, now, _LEASE):
+            return
+        try:
+            kept = await store.kept(name)
+            if kept is None:
+                await store.keep(name, {"at": now.isoformat()}, now)
+                return
+            since = datetime.fromisoformat(kept["at"]) - OVERLAP
+            await self._changed_since(since)
+            await store.keep(name, {"at": now.isoformat()}, now)
+        finally:
+            await self._outbox.lease(name, self._owner, self._desk.clock.now(), timedelta(0))
+
+    async def _changed_since(self, since: datetime) -> None:
+        more = ""
+        for _ in range(PAGES):
+            page = await self._desk.incidents.list(
+                filter=f"properties/lastModifiedTimeUtc ge {since.strftime(_FORMAT)}",
+                order="properties/lastModifiedTimeUtc asc",
+                more=more,
+            )
+            for incident in page.incidents:
+                await self.noticed(incident)
+            if not (more := page.more):
+                return

@@ -1,0 +1,193 @@
+"""The places that hear of incidents and what is on its way to them, in the SQLite store."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Mapping, Sequence
+from datetime import datetime, timedelta
+from typing import Any
+
+from ..domain.announcement import Announcement, Subscription
+from ..domain.incident import IncidentRef
+from ..domain.people import Place
+from ..ports import JsonObject
+from ..records import decoded, encoded
+from .database import Database
+from .transactions import micros, moment
+
+_COLUMNS = "place, workspace, incident, wanted, seen, sent, activity, digest"
+
+
+class SqliteOutbox:
+    """The `Outbox` over the store's own file."""
+
+    def __init__(self, database: Database) -> None:
+        self._db = database
+
+    async def subscribe(self, subscription: Subscription) -> None:
+        """Keep a place, instead of what was known of it."""
+        place = subscription.place
+        await self._db.changed(
+            "INSERT INTO places VALUES (?, ?, ?)"
+            " ON CONFLICT (tenant, conversation) DO UPDATE SET body = excluded.body",
+            place.tenant,
+            place.conversation,
+            encoded(subscription),
+        )
+
+    async def unsubscribe(self, tenant: str, conversation: str) -> bool:
+        """Forget a place and what was to be announced there; False where it was not known."""
+
+        def work(db: sqlite3.Connection) -> bool:
+            db.execute("DELETE FROM announcements WHERE place = ?", (conversation,))
+            forgotten = db.execute(
+                "DELETE FROM places WHERE tenant = ? AND conversation = ?", (tenant, conversation)
+            )
+            return forgotten.rowcount == 1
+
+        return await self._db.transaction(work)
+
+    async def subscriptions(self) -> tuple[Subscription, ...]:
+        """All places, first kept first."""
+        rows = await self._db.rows("SELECT body FROM places ORDER BY rowid")
+        return tuple(_subscription(decoded(body)) for (body,) in rows)
+
+    async def notice(
+        self, incident: IncidentRef, state: str, places: Sequence[str], now: datetime
+    ) -> bool:
+        """Want a state shown in `places`, and wherever the incident was announced before."""
+        key = (incident.workspace, incident.id)
+
+        def work(db: sqlite3.Connection) -> bool:
+            changed = db.execute(
+                "UPDATE announcements SET wanted = ? WHERE workspace = ? AND incident = ?"
+                " AND wanted != ?",
+                (state, *key, state),
+            ).rowcount
+            for place in places:
+                changed += db.execute(
+                    "INSERT INTO announcements (place, workspace, incident, wanted, seen, due)"
+                    " VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING",
+                    (place, *key, state, micros(now), micros(now)),
+                ).rowcount
+            return changed > 0
+
+        return await self._db.transaction(work)
+
+    async def announced(self, incident: IncidentRef) -> bool:
+        """Say whether an incident was, or is to be, announced anywhere."""
+        rows = await self._db.rows(
+            "SELECT 1 FROM announcements WHERE workspace = ? AND incident = ? LIMIT 1",
+            incident.workspace,
+            incident.id,
+        )
+        return bool(rows)
+
+    async def waiting(self, now: datetime) -> tuple[str, ...]:
+        """Places where something is to be sent or edited now."""
+        rows = await self._db.rows(
+            "SELECT DISTINCT place FROM announcements WHERE wanted != sent AND due <= ?",
+            micros(now),
+        )
+        return tuple(place for (place,) in rows)
+
+    async def pending(self, place: str, now: datetime, limit: int) -> tuple[Announcement, ...]:
+        """What is to be sent or edited in a place, first seen first."""
+        rows = await self._db.rows(
+            f"SELECT {_COLUMNS} FROM announcements"  # noqa: S608 - our own names
+            " WHERE place = ? AND wanted != sent AND due <= ? ORDER BY seen, rowid LIMIT ?",
+            place,
+            micros(now),
+            limit,
+        )
+        return tuple(map(_announcement, rows))
+
+    async def carried(self, place: str, activity: str) -> tuple[Announcement, ...]:
+        """What one message, a digest, announces."""
+        rows = await self._db.rows(
+            f"SELECT {_COLUMNS} FROM announcements"  # noqa: S608 - our own names
+            " WHERE place = ? AND activity = ? ORDER BY seen, rowid",
+            place,
+            activity,
+        )
+        return tuple(map(_announcement, rows))
+
+    async def posted_since(self, place: str, since: datetime) -> int:
+        """Count the incidents that were announced in a place since a moment."""
+        rows = await self._db.rows(
+            "SELECT count(*) FROM announcements WHERE place = ? AND posted >= ?",
+            place,
+            micros(since),
+        )
+        return rows[0][0]
+
+    async def sent(
+        self,
+        place: str,
+        shown: Mapping[IncidentRef, str],
+        activity: str,
+        now: datetime,
+        *,
+        digest: bool = False,
+        rest: timedelta = timedelta(0),
+    ) -> None:
+        """Keep that a message shows these states; it is not edited again within `rest`."""
+
+        def work(db: sqlite3.Connection) -> None:
+            for incident, state in shown.items():
+                db.execute(
+                    "UPDATE announcements SET sent = ?, activity = ?, digest = ?, due = ?,"
+                    " posted = coalesce(posted, ?)"
+                    " WHERE place = ? AND workspace = ? AND incident = ?",
+                    (
+                        state,
+                        activity,
+                        digest,
+                        micros(now + rest),
+                        micros(now),
+                        place,
+                        incident.workspace,
+                        incident.id,
+                    ),
+                )
+
+        await self._db.transaction(work)
+
+    async def put_off(self, place: str, until: datetime) -> None:
+        """Send nothing to a place before a moment."""
+        await self._db.changed(
+            "UPDATE announcements SET due = max(due, ?) WHERE place = ? AND wanted != sent",
+            micros(until),
+            place,
+        )
+
+    async def lease(self, name: str, owner: str, now: datetime, span: timedelta) -> bool:
+        """Take or extend a lease; False while another owner's runs."""
+        changed = await self._db.changed(
+            "INSERT INTO leases VALUES (?, ?, ?) ON CONFLICT (name) DO UPDATE"
+            " SET owner = excluded.owner, until = excluded.until"
+            " WHERE owner = excluded.owner OR until <= ?",
+            name,
+            owner,
+            micros(now + span),
+            micros(now),
+        )
+        return changed == 1
+
+    async def let_go(self, owner: str) -> None:
+        """Give up all leases of an owner."""
+        await self._db.changed("DELETE FROM leases WHERE owner = ?", owner)
+
+
+def _announcement(row: tuple[Any, ...]) -> Announcement:
+    place, workspace, incident, wanted, seen, sent, activity, digest = row
+    ref = IncidentRef(workspace, incident)
+    return Announcement(place, ref, wanted, moment(seen), sent, activity, bool(digest))
+
+
+def _subscription(fields: JsonObject) -> Subscription:
+    nested: JsonObject = {
+        "place": Place(**fields["place"]),
+        "since": datetime.fromisoformat(fields["since"]),
+    }
+    return Subscription(**{**fields, **nested})

@@ -1,0 +1,92 @@
+"""What announcing asks of the world: the places, the outbox, and who carries a message there."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime, timedelta
+from typing import Protocol
+
+from ..domain.announcement import Announcement, Subscription
+from ..domain.incident import IncidentRef
+from ..domain.people import Place
+from . import Reply
+
+
+class Outbox(Protocol):
+    """What is to be announced where, and what was. Each method is one transaction (StoreError)."""
+
+    async def subscribe(self, subscription: Subscription) -> None:
+        """Keep a place, instead of what was known of it."""
+        ...
+
+    async def unsubscribe(self, tenant: str, conversation: str) -> bool:
+        """Forget a place and what was to be announced there; False where it was not known."""
+        ...
+
+    async def subscriptions(self) -> tuple[Subscription, ...]: ...
+
+    async def notice(
+        self, incident: IncidentRef, state: str, places: Sequence[str], now: datetime
+    ) -> bool:
+        """Want a state shown: in `places`, and wherever the incident was announced before.
+
+        False where nothing changes by it.
+        """
+        ...
+
+    async def announced(self, incident: IncidentRef) -> bool:
+        """Say whether an incident was, or is to be, announced anywhere."""
+        ...
+
+    async def waiting(self, now: datetime) -> tuple[str, ...]:
+        """Places where something is to be sent or edited now."""
+        ...
+
+    async def pending(self, place: str, now: datetime, limit: int) -> tuple[Announcement, ...]:
+        """What is to be sent or edited in a place, first seen first."""
+        ...
+
+    async def carried(self, place: str, activity: str) -> tuple[Announcement, ...]:
+        """What one message, a digest, announces."""
+        ...
+
+    async def posted_since(self, place: str, since: datetime) -> int:
+        """Count the incidents that were announced in a place since a moment."""
+        ...
+
+    async def sent(
+        self,
+        place: str,
+        shown: Mapping[IncidentRef, str],
+        activity: str,
+        now: datetime,
+        *,
+        digest: bool = False,
+        rest: timedelta = timedelta(0),
+    ) -> None:
+        """Keep that a message shows these states; it is not edited again within `rest`."""
+        ...
+
+    async def put_off(self, place: str, until: datetime) -> None:
+        """Send nothing to a place before a moment."""
+        ...
+
+    async def lease(self, name: str, owner: str, now: datetime, span: timedelta) -> bool:
+        """Take or extend a lease; False while another owner's runs."""
+        ...
+
+    async def let_go(self, owner: str) -> None:
+        """Give up all leases of an owner."""
+        ...
+
+
+class Herald(Protocol):
+    """Carries what nobody asked for to a place. Raises Undelivered."""
+
+    async def post(self, place: Place, reply: Reply) -> str:
+        """Send a message; its activity's id comes back."""
+        ...
+
+    async def edit(self, place: Place, activity: str, reply: Reply) -> None:
+        """Put another message in the place of one that was sent."""
+        ...

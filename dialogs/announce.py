@@ -1,0 +1,96 @@
+"""What a place hears of incidents, and the words `subscribe` and `unsubscribe`."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import replace
+
+from bot.cards import digest_card
+from bot.desk.announce import Wording
+from bot.desk.desk import Desk
+from bot.domain.announcement import SEVERITIES, Subscription, severity_named
+from bot.domain.incident import Incident, IncidentRef, Mention
+from bot.domain.people import Place
+from bot.ports import Answered, AuditItem, Courier, Reply, Said
+
+from .incident import card_of
+
+_HERE = {"personal": "You", "groupChat": "This chat", "channel": "This channel"}
+_WORD = re.compile(r"^/?subscribe\b[\s:]*", re.IGNORECASE)
+
+
+async def one(desk: Desk, ref: IncidentRef) -> Reply:
+    """An incident that nobody asked for: its card, with what was prepared for it."""
+    incident, card = await card_of(desk, ref)
+    severity = incident.severity or "no severity"
+    return Reply(f"Incident {incident.number}, {severity}, {incident.status}.", (card,))
+
+
+def several(desk: Desk, incidents: Sequence[Incident]) -> Reply:
+    """A storm's incidents in one message."""
+    card = digest_card(incidents, desk.clock.now())
+    return Reply(f"{len(incidents)} new incidents.", (card,))
+
+
+WORDING = Wording(one, several)
+
+
+async def subscribe(desk: Desk, said: Said, courier: Courier, mention: Mention | None) -> Answered:
+    """Tell this place of new incidents from a severity on; alone, all of them."""
+    word = _WORD.sub("", said.text.strip()).strip().rstrip(".!")
+    floor = severity_named(word) if word else SEVERITIES[0]
+    if not floor:
+        return Answered(Reply(f"Say **subscribe** and one of: {', '.join(reversed(SEVERITIES))}."))
+    place = _whole(said.place)
+    before = await _known(desk, place)
+    since = before.since if before and not before.retired else said.at
+    await desk.outbox.subscribe(Subscription(place, floor, since, said.analyst.name))
+    which = "all new incidents" if floor == SEVERITIES[0] else f"new incidents from {floor} on"
+    hear = "hear" if place.kind == "personal" else "hears"
+    words = f"{_HERE[place.kind]} now {hear} of {which}. To end it, say **unsubscribe**."
+    if before is not None and before.retired:
+        words += f" It had stopped: {before.retired}"
+    return Answered(Reply(words), audit=(_audited(said, "subscribe", floor),))
+
+
+async def unsubscribe(
+    desk: Desk, said: Said, courier: Courier, mention: Mention | None
+) -> Answered:
+    """Tell this place of nothing any more."""
+    place = _whole(said.place)
+    if not await desk.outbox.unsubscribe(place.tenant, place.conversation):
+        return Answered(Reply("Nothing is announced here. To begin, say **subscribe**."))
+    words = "New incidents are no longer announced here."
+    return Answered(Reply(words), audit=(_audited(said, "unsubscribe", ""),))
+
+
+async def heard_from(desk: Desk, place: Place) -> None:
+    """Teams may move a conversation to another address: keep the one it speaks from now."""
+    place = _whole(place)
+    known = await _known(desk, place)
+    if known is not None and known.place != place:
+        await desk.outbox.subscribe(replace(known, place=place))
+
+
+async def _known(desk: Desk, place: Place) -> Subscription | None:
+    for each in await desk.outbox.subscriptions():
+        if (each.place.tenant, each.place.conversation) == (place.tenant, place.conversation):
+            return each
+    return None
+
+
+def _whole(place: Place) -> Place:
+    """The channel, not the thread in which something was said."""
+    return replace(place, conversation=place.conversation.partition(";")[0])
+
+
+def _audited(said: Said, action: str, floor: str) -> AuditItem:
+    return AuditItem(
+        said.at,
+        said.analyst.tenant,
+        action,
+        said.analyst.id,
+        said.analyst.name,
+        detail={"conversation": said.place.conversation, "floor": floor},
+    )
