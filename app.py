@@ -70,18 +70,7 @@ async def application(settings: Settings, clock: Clock | None = None) -> web.App
             tasks_as_comment=settings.tasks_also_as_comment,
         )
         parts.push_async_callback(watch.close)
-        tenant, authority = settings.bot_tenant_id, settings.entra_authority
-        issuer_keys = SigningKeys(session, openid_metadata(authority, tenant), clock)
-        posters = EntraTokens(
-            issuer_keys,
-            authority,
-            tenant,
-            settings.incident_webhook_audience,
-            settings.incident_webhook_callers,
-        )
-        webhook = Webhook(
-            None if settings.local_mode else posters, watch.arrived, settings.workspace
-        )
+        webhook = posted_incidents(settings, session, clock, watch)
         health = Health(services.checks, "store", clock)
 
         app = web.Application(middlewares=[gate.loopback_only] if settings.local_mode else [])
@@ -93,6 +82,17 @@ async def application(settings: Settings, clock: Clock | None = None) -> web.App
         starting = (*services.starting, watch)
         serving.live_with(app, starting, turns, desk.store, clock, keep, parts.pop_all())
         return app
+
+
+def posted_incidents(
+    settings: Settings, session: aiohttp.ClientSession, clock: Clock, watch: Watch
+) -> Webhook:
+    """The route that playbooks post incidents to; in local mode anyone on this machine may."""
+    tenant, authority = settings.bot_tenant_id, settings.entra_authority
+    keys = SigningKeys(session, openid_metadata(authority, tenant), clock)
+    audience, callers = settings.incident_webhook_audience, settings.incident_webhook_callers
+    tokens = EntraTokens(keys, authority, tenant, audience, callers)
+    return Webhook(None if settings.local_mode else tokens, watch.arrived, settings.workspace)
 
 
 def sandbox(port: int) -> int:

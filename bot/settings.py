@@ -21,6 +21,7 @@ from .domain.price import Prices
 from .errors import SettingsError
 
 PUBLIC_OPENID_METADATA = "https://login.botframework.com/v1/.well-known/openidconfiguration"
+PUBLIC_LOGS = "https://api.loganalytics.azure.com"
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +82,9 @@ def overlaid(values: Mapping[str, str]) -> Settings:
     return Settings.from_env({**os.environ, **values})
 
 
+_ARM_AUDIENCE = "is Azure Resource Manager's: name an application registered for the webhook"
+
+
 class _Reader:
     def __init__(self, environment: Mapping[str, str]) -> None:
         self._environment = environment
@@ -117,9 +121,7 @@ class _Reader:
             model_prices=self._prices(),
             workspace=self._workspace(),
             arm_endpoint=self._url("ARM_ENDPOINT", "https://management.azure.com"),
-            log_analytics_endpoint=self._url(
-                "LOG_ANALYTICS_ENDPOINT", "https://api.loganalytics.azure.com"
-            ),
+            log_analytics_endpoint=self._url("LOG_ANALYTICS_ENDPOINT", PUBLIC_LOGS),
             kql_checkers=self._number("KQL_CHECKERS", 1, 0, 8),
             store_path=self._store(),
             history_days=self._number("HISTORY_DAYS", 30, 1, 3650),
@@ -169,11 +171,7 @@ class _Reader:
         if value and (not value.isprintable() or " " in value):
             self._wrong(audience, "must not hold spaces or control characters")
         elif value and not accepted(value):
-            self._wrong(
-                audience,
-                "is Azure Resource Manager's, for which any identity gets a token: register an "
-                "application for the webhook and name its client id or App ID URI",
-            )
+            self._wrong(audience, _ARM_AUDIENCE)
         return value, listed
 
     def _one_of(self, name: str, choices: tuple[str, ...]) -> str:
@@ -202,9 +200,7 @@ class _Reader:
         host = host.strip("[]")
         if local and not endpoint.is_loopback_host(host):
             self._wrong(
-                "HOST",
-                "must be loopback while BOT_APP_ID is unset: without an identity nobody is "
-                "authenticated",
+                "HOST", "must be loopback while BOT_APP_ID is unset: nobody is authenticated"
             )
         return host
 

@@ -110,6 +110,7 @@ _VERSIONS = (
         "CREATE INDEX shares_incident ON shares (workspace, incident, at)",
         # An incident in a place: what it is to show and what it shows, by `activity`.
         "DROP TABLE outbox",
+        "DELETE FROM places",
         """CREATE TABLE announcements (
             place TEXT NOT NULL,
             workspace TEXT NOT NULL,

@@ -43,7 +43,7 @@ def test_every_part_has_its_button() -> None:
         ("Add query", "task", 4),
         ("Add all", "task", "all"),
     ]
-    assert words(card)[0] == "Prepared for incident 3177"
+    assert words(card)[0] == "Tactics"
     assert "✓ checked against 61 tables" in words(card)
 
 

@@ -52,6 +52,7 @@ from tests.cards.samples import (
     UNCHECKED,
     WARNING,
     asked,
+    playbook_card,
     prepared,
     turn,
     write,

@@ -235,6 +235,9 @@ async def edges(
             return await found.unfurl(analyst, url)
         return Unfurled()
 
+    async def leave(place: Place) -> None:
+        """Nothing is announced in these tests."""
+
     bot = Bot(
         connector,
         store,
