@@ -61,6 +61,7 @@ class Watch:
         self._tasks_as_comment = tasks_as_comment
         self._room = asyncio.Semaphore(AT_ONCE)
         self._hinted: dict[str, asyncio.Task[None]] = {}
+        self._again = set[str]()
         self._preparing: dict[str, asyncio.Task[None]] = {}
         self._loops: list[asyncio.Task[None]] = []
         self._wake = asyncio.Event()
@@ -84,11 +85,19 @@ class Watch:
             await self._outbox.let_go(self._owner)
 
     async def arrived(self, incident_id: str) -> None:
-        """Look at an incident soon; repeats while that is under way add nothing."""
-        if incident_id not in self._hinted:
-            task = asyncio.create_task(self._look_at(incident_id))
-            self._hinted[incident_id] = task
-            task.add_done_callback(lambda _: self._hinted.pop(incident_id, None))
+        """Look at an incident soon; repeats while that is under way are one more look after it."""
+        if incident_id in self._hinted:
+            self._again.add(incident_id)
+            return
+        task = asyncio.create_task(self._look_until_quiet(incident_id))
+        self._hinted[incident_id] = task
+        task.add_done_callback(lambda _: self._hinted.pop(incident_id, None))
+
+    async def _look_until_quiet(self, incident_id: str) -> None:
+        await self._look_at(incident_id)
+        while incident_id in self._again:
+            self._again.discard(incident_id)
+            await self._look_at(incident_id)
 
     async def _look_at(self, incident_id: str) -> None:
         for wait in (*_AGAIN_SECONDS, 0.0):
