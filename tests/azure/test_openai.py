@@ -675,6 +675,55 @@ async def test_what_is_not_the_object(connect: Connect, text: str):
         await ask_object(await connect(ModelDouble(whole(text))))
 
 
+def choice(index: Any, text: Any, finish: str | None = None, *, streamed: bool = False) -> Any:
+    said = {"delta" if streamed else "message": {"content": text}, "finish_reason": finish}
+    return said if index is None else {"index": index, **said}
+
+
+def chunks(*pieces: tuple[int, str]) -> Says:
+    """Two choices whose pieces come interleaved; the second one ends first."""
+    ends = [{"choices": [choice(index, None, "stop", streamed=True)]} for index in (1, 0)]
+    said = [{"choices": [choice(index, text, streamed=True)]} for index, text in pieces]
+    return sse(*said, *ends, usage())
+
+
+SEVERAL = {
+    "whole": document({"choices": [choice(n, f'{{"kql": "T{n}"}}', "stop") for n in range(2)]}),
+    "without an index": document(
+        {"choices": [choice(None, f'{{"kql": "T{n}"}}', "stop") for n in range(2)]}
+    ),
+    "streamed": chunks((0, '{"kql": '), (1, '{"kql": "T'), (0, '"T0"}'), (1, '1"}')),
+    "one empty, one no object": document(
+        {
+            "choices": [
+                choice(0, None, "stop"),
+                choice(1, '{"kql": "T0"}', "stop"),
+                choice(2, "sorry", "stop"),
+                choice(3, '{"kql": "T1"}', "stop"),
+            ]
+        }
+    ),
+    "the first is no object": document(
+        {"choices": [choice(n, t, "stop") for n, t in enumerate(["no", '{"kql": "T0"}'])]}
+    ),
+}
+
+
+@pytest.mark.parametrize(("name", "answer"), SEVERAL.items(), ids=SEVERAL)
+async def test_every_choice_is_kept(connect: Connect, name: str, answer: Says):
+    double = ModelDouble(answer)
+    model = await connect(double)
+    structured = await model.structured(ASKED, name="query", schema=SCHEMA, limit=900)
+    assert structured.data == {"kql": "T0"}
+    assert structured.more == (() if "first is no" in name else ({"kql": "T1"},))
+    assert "n" not in double.asked[0], "one choice is asked for"
+
+
+async def test_choices_are_not_mixed_in_a_streamed_answer(connect: Connect):
+    answer = chunks((0, "Two "), (1, "Three "), (0, "accounts."), (1, "hosts."))
+    assert (await ask(await connect(ModelDouble(answer))))[0] == "Two accounts."
+
+
 async def test_a_structured_answer_that_was_declined(connect: Connect):
     with pytest.raises(errors.AnswerFiltered):
         await ask_object(await connect(ModelDouble(whole(None, refusal="I cannot."))))

@@ -43,7 +43,7 @@ def test_the_system_text_is_long_enough_to_be_cached_by_azure_openai():
     assert len(get_encoding("o200k_base").encode_ordinary(text)) >= 1_024
 
 
-@pytest.mark.parametrize("name", ["system", "summary", "tasks"])
+@pytest.mark.parametrize("name", ["system", "summary", "tasks", "tactics", "playbook_query"])
 def test_what_the_model_reads_is_worded_calmly_and_links_nowhere(name: str):
     text = load()[name].text
     alarming = r"\b(?:ignore|disregard|override|forget) (?:all|any|every|previous|other)|MUST|NEVER"
