@@ -73,6 +73,8 @@ async def two_replicas(
             "PATH": os.environ["PATH"],
             "AZURE_OPENAI_BASE_URL": f"{base}/openai/v1/",
             "ARM_ENDPOINT": base,
+            "LOG_ANALYTICS_ENDPOINT": base,
+            "KQL_CHECKERS": "0",
             "SENTINEL_SUBSCRIPTION_ID": SUBSCRIPTION,
             "SENTINEL_RESOURCE_GROUP": RESOURCE_GROUP,
             "SENTINEL_WORKSPACE": WORKSPACE,
