@@ -28,7 +28,7 @@ bench: $(VENV)/development bot/kusto/node_modules
 	$(BIN)/python -m benchmarks
 
 screenshots: $(VENV)/development
-	$(BIN)/python docs/screenshots.py
+	$(BIN)/python docs/screenshots.py http://127.0.0.1:$(CLIENT_PORT) docs/images --sandbox http://127.0.0.1:$(PORT)
 
 lock: $(VENV)/development
 	$(BIN)/pip-compile -q --no-emit-index-url --no-emit-find-links --strip-extras --no-header --no-annotate -o requirements.txt requirements.in

@@ -87,14 +87,16 @@ _ROLES: tuple[JsonObject, ...] = (
 class World:
     """The workspace's state.
 
-    `now` may be a test's clock; `portal_url` is where incident links point; `page` is how many
-    comments or tasks fill a page; `faults` are tried in order, and the first match wins.
+    `now` may be a test's clock; `portal_url` is where incident links point, `playbook_url` where
+    an automation rule posts new incidents; `page` is how many comments or tasks fill a page;
+    `faults` are tried in order, and the first match wins.
     `granted` is what the caller may do, as Azure writes it: roles' actions and what they exclude.
     """
 
     now: Callable[[], datetime]
     cases: dict[str, Case] = field(default_factory=dict[str, Case])
     portal_url: str = ""
+    playbook_url: str = ""
     page: int = 50
     faults: list[Fault] = field(default_factory=list[Fault])
     log: deque[Logged] = field(default_factory=lambda: deque[Logged](maxlen=_LOGGED))

@@ -34,7 +34,8 @@ class Sent:
 
     @property
     def text(self) -> str:
-        return self.now.get("text", "")
+        """What is said; of a card alone, what its notification shows."""
+        return self.now.get("text") or self.now.get("summary", "")
 
     @property
     def card(self) -> dict[str, Any] | None:

@@ -233,6 +233,7 @@ class running:
     async def start(self) -> None:
         app = await application(self.settings, self._clock)
         self.soc.bot_url = await self._serve(app)
+        self.soc.world.playbook_url = f"{self.soc.bot_url}/api/incidents"
 
     async def _serve(self, app: web.Application) -> str:
         server = TestServer(app)

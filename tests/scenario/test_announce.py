@@ -67,6 +67,8 @@ async def test_an_incident_is_announced_once_whatever_repeats(soc: Soc) -> None:
     [sent] = about(chat, 4001)
     assert len(sent.history) == 1
     assert "Assign to me" in json.dumps(sent.card)
+    # A card alone, its words in the notification: the local client could not edit both together.
+    assert "text" not in sent.now and sent.now["summary"] == "Incident 4001, High, New."
     assert soc.teams.violations == []
 
 
