@@ -1,7 +1,8 @@
 """A Teams connector that is as strict as Teams is documented to be, and keeps what it was sent.
 
 It enforces sequence, prefix, pace, the two minutes, personal chats only, sizes and the rate limits
-of a thread (docs: streaming-ux, rate-limit). What it has to complain about stands in `violations`.
+of a thread and of a tenant (docs: streaming-ux, rate-limit). What it has to complain about stands
+in `violations`.
 """
 
 from __future__ import annotations
@@ -14,7 +15,8 @@ from typing import Any
 from aiohttp import web
 
 MAX_BYTES = 100 * 1024
-WINDOWS = ((1.0, 7), (2.0, 8), (30.0, 60))
+WINDOWS = ((1.0, 7), (2.0, 8), (30.0, 60), (3600.0, 1800))
+TENANT_WINDOWS = ((1.0, 50),)
 
 
 @dataclass
@@ -204,12 +206,14 @@ class Teams:
         if problem := _label_problem(activity):
             return self._violated(400, "BadRequest", problem)
         now = self._clock.monotonic()
-        times = self._times[conversation]
-        for seconds, most in WINDOWS:
-            if sum(1 for at in times if now - at < seconds) >= most:
-                self.violations.append(f"more than {most} in {seconds} s")
-                return self._no(429, None, "API calls quota exceeded", {"Retry-After": "1"})
-        times.append(now)
+        of_all, of_thread = self._times["tenant"], self._times[conversation]
+        for times, windows in ((of_thread, WINDOWS), (of_all, TENANT_WINDOWS)):
+            for seconds, most in windows:
+                if len(times) >= most and now - times[-most] < seconds:
+                    self.violations.append(f"more than {most} in {seconds} s")
+                    return self._no(429, None, "API calls quota exceeded", {"Retry-After": "1"})
+        of_thread.append(now)
+        of_all.append(now)
         return None
 
     def _violated(self, status: int, code: str, message: str) -> web.Response:
