@@ -7,6 +7,7 @@ in `violations`.
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections import defaultdict
 from dataclasses import dataclass, field
@@ -62,7 +63,10 @@ class Refusal:
 
 
 class Teams:
-    """The double: mount `app`, then look at `sent`, `messages` and `violations`."""
+    """The double: mount `app`, then look at `sent`, `messages` and `violations`.
+
+    With a `hold` it takes messages, and answers when that event has come.
+    """
 
     def __init__(self, clock: Any) -> None:
         self._clock = clock
@@ -73,6 +77,7 @@ class Teams:
         self.requests: list[tuple[str, str, dict[str, Any]]] = []
         self.tokens: list[str] = []
         self.pace = 1.0
+        self.hold: asyncio.Event | None = None
         self._kinds: dict[str, str] = {}
         self._times: dict[str, list[float]] = defaultdict(list)
         self._streamed_at: dict[str, float] = {}
@@ -108,7 +113,10 @@ class Teams:
         if activity["type"] == "typing":
             self.typing.append(conversation)
             return web.json_response({"id": f"t-{len(self.requests)}"}, status=201)
-        return self._new(conversation, activity)
+        answer = self._new(conversation, activity)
+        if self.hold is not None:
+            await self.hold.wait()
+        return answer
 
     def _new(self, conversation: str, activity: dict[str, Any]) -> web.Response:
         if not activity.get("text") and not activity.get("attachments"):

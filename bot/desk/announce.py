@@ -72,7 +72,7 @@ class Announcements:
             self._noticed.popitem(last=False)
         known = await outbox.announced(incident.ref)
         places: list[str] = []
-        if incident.status != CLOSED:
+        if incident.status != CLOSED and not incident.merged_into:
             places = [
                 each.place.conversation
                 for each in await outbox.subscriptions()

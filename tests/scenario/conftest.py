@@ -234,6 +234,10 @@ class running:
         app = await application(self.settings, self._clock)
         self.soc.bot_url = await self._serve(app)
 
+    async def stop(self) -> None:
+        """Stop the bot that was started last, as SIGTERM does."""
+        await self._servers.pop().close()
+
     async def _serve(self, app: web.Application) -> str:
         server = TestServer(app)
         await server.start_server()
