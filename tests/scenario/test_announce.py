@@ -125,6 +125,19 @@ async def test_what_changes_before_it_is_sent_is_sent_once(soc: Soc) -> None:
     assert len(sent.history) == 1 and "Active" in sent.text
 
 
+async def test_what_is_changed_back_meanwhile_is_not_edited(soc: Soc) -> None:
+    chat = await subscribed(soc)
+    case = arrives(soc, 4051)
+    await hook(soc, case)
+    await soc.until(lambda: about(chat, 4051))
+    properties(severity="Low")(case)
+    await hook(soc, case)
+    await pass_time(soc, 1)
+    properties(severity="High")(case)
+    await pass_time(soc, 20)
+    assert len(about(chat, 4051)[0].history) == 1
+
+
 async def test_a_deleted_incident_says_so_and_an_unsent_one_stays_unsaid(soc: Soc) -> None:
     chat = await subscribed(soc)
     case, early = arrives(soc, 4060), arrives(soc, 4061)

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import re
-from datetime import timedelta
 from pathlib import Path
 
 import pytest
 
+from bot.desk.deliver import LEASE
 from bot.domain.announcement import Subscription
 from bot.domain.incident import IncidentRef
 from bot.domain.people import Place
@@ -97,6 +97,22 @@ async def hook_both(soc: Soc, first: str, second: str, case: Case) -> None:
         assert await hook(soc, case) == 202
 
 
+async def test_a_slow_send_is_not_taken_over(clock: FakeClock, tmp_path: Path) -> None:
+    replicas = bots(clock, tmp_path)
+    async with replicas as soc:
+        first = soc.bot_url
+        await replicas.start()
+        chat = await subscribed(soc)
+        soc.teams.hold = asyncio.Event()
+        case = arrives(soc, 4130)
+        await hook_both(soc, first, soc.bot_url, case)
+        await soc.until(lambda: about(chat, 4130))
+        await pass_time(soc, 40)
+        soc.teams.hold.set()
+        await pass_time(soc, 20)
+        assert len(about(chat, 4130)) == 1
+
+
 async def test_what_one_replica_announced_another_edits(clock: FakeClock, tmp_path: Path) -> None:
     replicas = bots(clock, tmp_path)
     async with replicas as soc:
@@ -127,7 +143,7 @@ async def left_behind(folder: Path, clock: FakeClock, case: Case, chat: Chat) ->
     await store.outbox.subscribe(Subscription(place, "Informational", now))
     await store.outbox.notice(ref, "state-1", [chat.conversation], now)
     name = f"place/{chat.conversation}"
-    assert await store.outbox.lease(name, "a dead one", now, timedelta(seconds=12))
+    assert await store.outbox.lease(name, "a dead one", now, LEASE)
     await store.close()
 
 
