@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 
@@ -81,6 +82,15 @@ async def test_what_is_merged_later_changes_its_card(room: Room) -> None:
     assert not await announcements.notice(replace(new, merged_into=7))
 
 
+async def test_a_digest_shows_what_another_replica_noticed_meanwhile(room: Room) -> None:
+    mine, theirs = Announcements(room.desk), Announcements(room.desk)
+    await mine.notice(await incident(room))
+    room.case().incident["properties"]["title"] = "A new title"
+    await theirs.notice(await room.desk.incidents.get(room.case().name))
+    [announced] = await room.desk.outbox.pending(CHAT.conversation, room.clock.now(), 9)
+    assert (await mine.incident(announced)).title == "A new title"
+
+
 async def test_who_lost_a_place_while_preparing_a_card_does_not_send_it(room: Room) -> None:
     async def slow(desk: Desk, ref: IncidentRef) -> Shown:
         room.clock.pass_by(LEASE.total_seconds())
@@ -91,8 +101,9 @@ async def test_who_lost_a_place_while_preparing_a_card_does_not_send_it(room: Ro
     herald = Carried()
     await Announcements(room.desk).notice(await incident(room))
     delivering = deliveries(room, herald, slow)
+    before = asyncio.all_tasks()
     await delivering.deliver()
-    await delivering.close()
+    await asyncio.gather(*(asyncio.all_tasks() - before))
     assert herald.posted == []
     assert await room.desk.outbox.waiting(room.clock.now()) == (CHAT.conversation,)
 

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import copy
 import json
 import uuid
+from collections.abc import Callable
+from typing import Any
 
 from sandbox.world import PROVIDER_PATH, Case
 from tests.scenario.conftest import Chat, Soc
@@ -58,7 +61,28 @@ def digests(chat: Chat) -> list[Sent]:
     return [sent for sent in chat.messages if sent.text.endswith("new incidents.")]
 
 
+async def within(soc: Soc, seconds: float, happened: Callable[[], Any]) -> None:
+    """Hold that something happens in time, however slow this machine is: what is under way comes
+    to rest before the clock goes on."""
+    end = soc.clock.monotonic() + seconds
+    while True:
+        await _calm(soc)
+        if happened():
+            return
+        assert soc.clock.monotonic() < end, f"it did not happen within {seconds} s"
+        await soc.clock.advance(0.25)
+
+
 async def pass_time(soc: Soc, seconds: float) -> None:
     """Let time pass in steps that let HTTP requests come and go."""
     end = soc.clock.monotonic() + seconds
     await soc.until(lambda: soc.clock.monotonic() >= end)
+    await _calm(soc)
+
+
+async def _calm(soc: Soc) -> None:
+    seen, still = -1, 0
+    while still < 3:
+        await asyncio.sleep(0.003)
+        count = len(soc.teams.requests) + len(soc.world.log)
+        seen, still = count, still + 1 if count == seen else 0
