@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable
 from datetime import datetime, timedelta
 from typing import TypeVar
 
@@ -29,7 +29,6 @@ T = TypeVar("T")
 OVERLAP = timedelta(minutes=2)
 LOOK_SECONDS = 1.0
 AT_ONCE = 8
-PAGES = 200
 _LEASE, _POLL_AGAIN_SECONDS = timedelta(seconds=60), 60.0
 _AGAIN_SECONDS = (2.0, 5.0, 15.0, 60.0)
 _FORMAT = "%Y-%m-%dT%H:%M:%SZ"
@@ -140,14 +139,16 @@ class Watch:
     def _prepare(self, ref: IncidentRef) -> None:
         if ref.id in self._preparing:
             return
-        work = self._post(ref) if self._mode == "post" else self._suggest(ref)
-        task = asyncio.create_task(self._quietly(work))
+        work = self._post if self._mode == "post" else self._suggest
+        task = asyncio.create_task(self._quietly(work, ref))
         self._preparing[ref.id] = task
         task.add_done_callback(lambda _: self._preparing.pop(ref.id, None))
 
-    async def _quietly(self, work: Coroutine[None, None, None]) -> None:
+    async def _quietly(
+        self, work: Callable[[IncidentRef], Awaitable[None]], ref: IncidentRef
+    ) -> None:
         try:
-            await work
+            await work(ref)
         except CasemateError as error:
             log.warning("an incident is not prepared: %s", error.sentence)
         except Exception:
@@ -216,27 +217,24 @@ class Watch:
             if kept := await store.kept(name):
                 since = datetime.fromisoformat(kept["at"]) - OVERLAP
                 self._since = min(self._since, since)  # what came while nobody watched is new
-                now = min(now, await self._changed_since(since) or now)
+                await self._changed_since(since)
             await store.keep(name, {"at": now.isoformat()}, self._desk.clock.now())
             return True
         finally:
             await self._outbox.lease(name, self._owner, self._desk.clock.now(), timedelta(0))
 
-    async def _changed_since(self, since: datetime) -> datetime | None:
-        """Take in what changed; where there is more than fits, how far this came."""
-        more, reached = "", None
-        for _ in range(PAGES):
+    async def _changed_since(self, since: datetime) -> None:
+        more = ""
+        while True:
             page = await self._desk.incidents.list(
                 filter=f"properties/lastModifiedTimeUtc ge {since.strftime(_FORMAT)}",
                 order="properties/lastModifiedTimeUtc asc",
                 more=more,
             )
             for incident in page.incidents:
-                reached = incident.modified
                 try:
                     await self.noticed(incident)
                 except SentinelError:  # one that cannot be read keeps nobody waiting
                     await self.arrived(incident.ref.id)
             if not (more := page.more):
-                return None
-        return reached
+                return

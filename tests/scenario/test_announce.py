@@ -108,6 +108,10 @@ async def test_a_digest_is_edited_for_what_its_lines_show_and_for_nothing_else(s
         await pass_time(soc, 40)
         assert len(digest.history) == versions
     assert "Active" in told_by(digest)
+    del soc.world.cases[listed.name]
+    await hook(soc, listed)
+    await pass_time(soc, 40)
+    assert len(digest.history) == 3 and f"{listed.number} ·" not in told_by(digest)
 
 
 async def test_what_changes_before_it_is_sent_is_sent_once(soc: Soc) -> None:
@@ -145,7 +149,9 @@ async def test_a_deleted_incident_says_so_and_an_unsent_one_stays_unsaid(soc: So
     await hook(soc, case)
     await soc.until(lambda: about(chat, 4060))
     [sent] = about(chat, 4060)
+    soc.teams.refusals.append(Refusal(500, containing="Incident 4061"))
     await hook(soc, early)
+    await soc.until(lambda: not soc.teams.refusals[0].times)
     for each in (case, early):
         del soc.world.cases[each.name]
     await pass_time(soc, 10)
@@ -249,6 +255,19 @@ async def test_post_writes_the_playbook_once_with_no_place_subscribed(
         await hook(soc, case)
         await soc.clock.advance(30)
         assert (len(case.tasks), len(case.comments)) == (tasks, comments)
+
+
+async def test_what_came_while_nobody_watched_is_prepared_too(
+    clock: FakeClock, tmp_path: Path
+) -> None:
+    bot = running(clock, tmp_path, ENRICH="post", POLL_SECONDS="0")
+    async with bot as soc:
+        await pass_time(soc, 2)
+        await bot.stop()
+        case = arrives(soc, 4011)
+        await clock.advance(600)
+        await bot.start()
+        await soc.until(lambda: any("KQL to run" in json.dumps(t) for t in case.tasks.values()))
 
 
 async def test_suggest_prepares_the_card_and_a_click_adds(clock: FakeClock, tmp_path: Path) -> None:

@@ -131,14 +131,21 @@ async def test_what_one_replica_announced_another_edits(clock: FakeClock, tmp_pa
 # crashes and stops
 
 
-async def left_behind(folder: Path, clock: FakeClock, case: Case, chat: Chat) -> None:
-    """Leave the store as a process does that dies while it sends an incident to a chat."""
+async def subscribe(folder: Path, clock: FakeClock, chat: Chat, service_url: str) -> None:
     store = SqliteStore(str(folder / "casemate.db"))
     await store.open()
-    place = Place(TENANT, chat.conversation, chat.kind, chat.soc.service_url, BOT)
+    place = Place(TENANT, chat.conversation, chat.kind, service_url, BOT)
+    await store.outbox.subscribe(Subscription(place, "Informational", clock.now()))
+    await store.close()
+
+
+async def left_behind(folder: Path, clock: FakeClock, case: Case, chat: Chat) -> None:
+    """Leave the store as a process does that dies while it sends an incident to a chat."""
+    await subscribe(folder, clock, chat, chat.soc.service_url)
+    store = SqliteStore(str(folder / "casemate.db"))
+    await store.open()
     now = clock.now()
     ref = IncidentRef("sandbox", case.name)
-    await store.outbox.subscribe(Subscription(place, "Informational", now))
     await store.outbox.notice(ref, "state-1", [chat.conversation], now)
     name = f"place/{chat.conversation}"
     assert await store.outbox.lease(name, "a dead one", now, LEASE)
@@ -292,3 +299,45 @@ async def test_a_message_that_somebody_deleted_is_not_edited_for_ever(
         await pass_time(soc, 60)
         assert soc.teams.refusals[0].times == 8
         assert "had stopped" not in (await chat.ask("subscribe")).text
+
+
+async def test_a_place_that_moved_is_found_once_it_is_heard_from(
+    clock: FakeClock, tmp_path: Path
+) -> None:
+    async with bots(clock, tmp_path) as soc:
+        chat = soc.chat("groupChat")
+        await subscribe(tmp_path, clock, chat, "http://127.0.0.1:1/")
+        await hook(soc, arrives(soc, 4220))
+        await pass_time(soc, 10)
+        assert about(chat, 4220) == []
+        await chat.ask("help")
+        await soc.until(lambda: about(chat, 4220))
+
+
+# a Sentinel that is busy
+
+
+async def test_a_hint_is_followed_until_sentinel_answers(clock: FakeClock, tmp_path: Path) -> None:
+    async with bots(clock, tmp_path) as soc:
+        chat = await subscribed(soc)
+        case = arrives(soc, 4230)
+        soc.world.faults.append(Fault("GET", case.name, 403, count=2))
+        await hook(soc, case)
+        await within(soc, 12, lambda: about(chat, 4230))
+
+
+async def test_one_incident_that_cannot_be_read_does_not_stop_the_poll(
+    clock: FakeClock, tmp_path: Path
+) -> None:
+    async with bots(clock, tmp_path, poll="10") as soc:
+        chat = await subscribed(soc)
+        broken = arrives(soc, 4240)
+        await soc.until(lambda: about(chat, 4240))
+        fault = Fault("GET", f"{broken.name}/tasks", 403, count=2)
+        soc.world.faults.append(fault)
+        broken.incident["properties"]["severity"] = "Low"
+        soc.world.touch(broken)
+        arrives(soc, 4241)
+        await within(soc, 12, lambda: about(chat, 4241))
+        await soc.until(lambda: len(about(chat, 4240)[0].history) == 2)
+        assert fault.count == 0
