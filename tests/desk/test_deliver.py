@@ -18,6 +18,7 @@ from bot.domain.people import Place
 from bot.ports import Reply
 from tests.clock import FakeClock
 from tests.desk.conftest import CHAT, Room
+from tests.teams_double import TENANT_WINDOWS, WINDOWS
 
 
 @dataclass
@@ -123,3 +124,9 @@ def test_a_pace_keeps_every_limit_and_wastes_none(limits: tuple[tuple[int, float
     for limit, seconds in limits:
         assert all(b - a >= seconds for a, b in zip(passed, passed[limit:], strict=False))
     assert len(passed) == 2 * most
+
+
+def test_two_replicas_together_stay_within_what_teams_allows() -> None:
+    for ours, teams in ((THREAD, WINDOWS), (TENANT, TENANT_WINDOWS)):
+        assert [seconds for _, seconds in ours] == [seconds for seconds, _ in teams]
+        assert all(2 * most <= allowed for (most, _), (_, allowed) in zip(ours, teams, strict=True))

@@ -272,7 +272,7 @@ async def test_what_came_while_nobody_watched_is_prepared_too(
 
 async def test_suggest_prepares_the_card_and_a_click_adds(clock: FakeClock, tmp_path: Path) -> None:
     async with running(clock, tmp_path, ENRICH="suggest", POLL_SECONDS="0") as soc:
-        chat = await subscribed(soc)
+        chat, there = await subscribed(soc), await subscribed(soc)
         case = arrives(soc, 4009)
         await hook(soc, case)
         await soc.until(
@@ -283,3 +283,4 @@ async def test_suggest_prepares_the_card_and_a_click_adds(clock: FakeClock, tmp_
         card = await chat.click(sent, "Add query")
         assert "Incident 4009" in json.dumps(card["value"])
         assert any("KQL to run" in json.dumps(task) for task in case.tasks.values())
+        await soc.until(lambda: "Added to the incident by Ana" in told(there))
