@@ -121,6 +121,8 @@ def _severity(incident: Incident, share: int, number: str = "") -> Card:
 
 def _status(incident: Incident, share: int) -> str:
     status = plain(incident.status, min(40, share)) or "No status"
+    if incident.merged_into:
+        return f"{status}, merged into incident {incident.merged_into}"
     if not incident.classification:
         return status
     return f"{status} as {plain(spaced(incident.classification), min(40, share)).lower()}"

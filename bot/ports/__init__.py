@@ -346,7 +346,10 @@ class Store(Protocol):
     async def kept(self, key: str) -> JsonObject | None: ...
 
     async def sweep(self, now: datetime, keep: timedelta) -> None:
-        """Delete histories, finished claims, proposals and announcements older than `keep`."""
+        """Delete histories, finished claims and proposals older than `keep`.
+
+        So are announcements, and documents that were not kept again, but none that are still news.
+        """
         ...
 
 

@@ -235,6 +235,10 @@ class running:
         self.soc.bot_url = await self._serve(app)
         self.soc.world.playbook_url = f"{self.soc.bot_url}/api/incidents"
 
+    async def stop(self) -> None:
+        """Stop the bot that was started last, as SIGTERM does."""
+        await self._servers.pop().close()
+
     async def _serve(self, app: web.Application) -> str:
         server = TestServer(app)
         await server.start_server()
