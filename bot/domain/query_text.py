@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from itertools import pairwise
 
 from .incident import Entity
-from .query import Token
+from .query import Token, WrittenQuery
 from .query_lexer import lex, returns_rows, statements, unquoted
 
 MAX_VALUES = 30
@@ -123,6 +123,19 @@ def _filled(template: str, entity: Entity) -> str:
         return template.format_map(entity.facts)
     except KeyError:
         return ""
+
+
+def as_markdown(query: WrittenQuery, kql: str = "") -> str:
+    """A query as it goes on the incident and into the history: what it does, and its text.
+
+    `kql` stands in for the whole text where that is not to be shown.
+    """
+    kql = kql or query.kql
+    fence = "````" if "```" in kql else "```"
+    lines = [query.explanation, f"{fence}kql\n{kql}\n{fence}"]
+    lines += [f"Assumed: {' '.join(query.assumptions)}" if query.assumptions else ""]
+    lines += [f"Not accepted by the KQL checker: {' '.join(query.problems)}"] * bool(query.problems)
+    return "\n\n".join(line for line in lines if line)
 
 
 def with_row_cap(query: str, rows: int) -> str:
