@@ -45,6 +45,7 @@ _FENCE = re.compile(
     r"(?:^[ \t]*(?P=fence)[ \t]*\r?$|\Z)",
     re.MULTILINE | re.DOTALL,
 )
+_CLAIM = re.compile(r"checked(?=\s+against)", re.IGNORECASE)
 _INLINE = re.compile(r"(`{1,3})(?:(?:kql|kusto)\s)?([^`]+)\1", re.IGNORECASE)
 
 
@@ -125,6 +126,11 @@ def _filled(template: str, entity: Entity) -> str:
         return ""
 
 
+def unclaimed(text: str) -> str:
+    """Take our word for a query that passed out of a text of a model's, which cannot say that."""
+    return _CLAIM.sub("compared", text)
+
+
 def as_markdown(query: WrittenQuery, kql: str = "") -> str:
     """A query as it goes on the incident and into the history: what it does, and its text.
 
@@ -132,8 +138,9 @@ def as_markdown(query: WrittenQuery, kql: str = "") -> str:
     """
     kql = kql or query.kql
     fence = "````" if "```" in kql else "```"
-    lines = [query.explanation, f"{fence}kql\n{kql}\n{fence}"]
-    lines += [f"Assumed: {' '.join(query.assumptions)}" if query.assumptions else ""]
+    assumed = unclaimed(" ".join(query.assumptions))
+    lines = [unclaimed(query.explanation), f"{fence}kql\n{kql}\n{fence}"]
+    lines += [f"Assumed: {assumed}" if assumed else ""]
     lines += [f"Not accepted by the KQL checker: {' '.join(query.problems)}"] * bool(query.problems)
     return "\n\n".join(line for line in lines if line)
 
