@@ -108,11 +108,11 @@ def plain(text: str, limit: int) -> str:
 def unmarked(text: str, limit: int) -> str:
     """Render untrusted text as one line for a field without markup, such as a task's title.
 
-    Sentinel does not say whether it reads such a field as HTML or Markdown, so what would begin a
-    tag or a link is broken with a space: escaped, it would be shown as an entity where it does not.
+    Who shows it may read HTML, Markdown or neither, so what would begin a tag, a link or a card's
+    expression is broken with a space: escaped, it would stand there as an entity where it does not.
     """
     line = " ".join(defang(visible(text)).split())
-    line = _LINK.sub(r"\g<0> ", _TAG.sub("< ", line))
+    line = _EXPRESSION.sub(r"\g<0> ", _LINK.sub(r"\g<0> ", _TAG.sub("< ", line)))
     return line if len(line) <= limit else line[: limit - 1].rstrip() + "…"
 
 

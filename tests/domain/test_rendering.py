@@ -210,6 +210,7 @@ def test_a_plain_line_reads_as_the_text_did(text: str) -> None:
         ("https://evil.example", 99, "hxxps://evil[.]example"),
         ("<b>*x*</b>", 99, "< b>*x*< /b>"),
         ("x < 5, a<5", 99, "x < 5, a<5"),
+        ("${x} {{y}}", 99, "$ {x} { {y}}"),
         ("![p](evil.example) [a][b]", 99, "! [p] (evil.example) [a] [b]"),
         ("a\u202eb", 99, "a[U+202E]b"),
         (" ", 9, ""),

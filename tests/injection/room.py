@@ -112,7 +112,8 @@ class Mark:
 
     def wrong(self, case: Case) -> list[str]:
         """Say what is wrong with all that was sent and written."""
-        ours = (self.room.soc.world.portal_url, "https://portal.azure.com/#")
+        teams = "https://teams.microsoft.com/l/chat/0/0?users=28%3A"
+        ours = (self.room.soc.world.portal_url, "https://portal.azure.com/#", teams)
         found = [
             wrong
             for each in self.sent + self.room.responses
@@ -151,9 +152,11 @@ INCIDENT: dict[str, Any] = {
 
 
 @asynccontextmanager
-async def opened(folder: Path) -> AsyncIterator[Room]:
+async def opened(
+    folder: Path, model: ModelDouble | None = None, **more: str
+) -> AsyncIterator[Room]:
     """Start everything with a model and logs that say what they are told to."""
-    model, logs = ModelDouble(says("unused")), Double()
+    model, logs = model or ModelDouble(says("unused")), Double()
     servers = [TestServer(model.app()), TestServer(logs.app())]
     for server in servers:
         await server.start_server()
@@ -163,6 +166,7 @@ async def opened(folder: Path) -> AsyncIterator[Room]:
         "SENTINEL_WORKSPACE_ID": QUERY.split("/")[3],
         "POLL_SECONDS": "0",
         "ENRICH": "off",
+        **more,
     }
     try:
         async with running(FakeClock(), folder, **settings) as soc:
