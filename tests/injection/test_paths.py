@@ -69,7 +69,8 @@ class HostileModel(ModelDouble):
             self.answers = [fails(400, "content_filter", taint())]
         elif schema.get("name") == "kql":
             remark = HIDDEN.sub("", taint()).split("\n")[0]  # the guard refuses hidden characters
-            query = {"query": f"{KQL} // {remark}", "explanation": taint()}
+            kql = f"{KQL} | where UserPrincipalName in~ (accounts) // {remark}"
+            query = {"query": kql, "explanation": taint()}
             self.answers = [whole(json.dumps({**query, "assumptions": [taint()]}))]
         elif schema:
             entry = {"title": taint(), "name": taint(), "description": taint()}
