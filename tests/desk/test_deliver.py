@@ -12,7 +12,7 @@ from bot.desk.announce import Announcements, Shown, Wording
 from bot.desk.deliver import LEASE, Deliveries
 from bot.desk.desk import Desk
 from bot.desk.pace import TENANT, THREAD, Pace
-from bot.domain.announcement import NEWS, Subscription
+from bot.domain.announcement import NEWS, Announcement, Subscription
 from bot.domain.incident import Incident, IncidentRef
 from bot.domain.people import Place
 from bot.ports import Reply
@@ -26,13 +26,18 @@ class Carried:
     """Keeps what would be carried to places."""
 
     posted: list[Reply] = field(default_factory=list)
+    edited: list[str] = field(default_factory=list)
+    broken: int = 0
 
     async def post(self, place: Place, reply: Reply) -> str:
+        if self.broken:
+            self.broken -= 1
+            raise RuntimeError("a bug")
         self.posted.append(reply)
         return f"a-{len(self.posted)}"
 
     async def edit(self, place: Place, activity: str, reply: Reply) -> None:
-        raise AssertionError("nothing was to be edited")
+        self.edited.append(activity)
 
 
 async def incident(room: Room, **changed: object) -> Incident:
@@ -47,6 +52,12 @@ def deliveries(room: Room, herald: Carried, one=None) -> Deliveries:  # type: ig
 
     wording = Wording(one or shown, lambda *_: Reply("many"), Reply("gone"))
     return Deliveries(room.desk, Announcements(room.desk), herald, wording, "me")
+
+
+async def delivered(delivering: Deliveries) -> None:
+    before = asyncio.all_tasks()
+    await delivering.deliver()
+    await asyncio.gather(*(asyncio.all_tasks() - before))
 
 
 @pytest.mark.parametrize(
@@ -102,11 +113,50 @@ async def test_who_lost_a_place_while_preparing_a_card_does_not_send_it(room: Ro
     herald = Carried()
     await Announcements(room.desk).notice(await incident(room))
     delivering = deliveries(room, herald, slow)
-    before = asyncio.all_tasks()
-    await delivering.deliver()
-    await asyncio.gather(*(asyncio.all_tasks() - before))
+    await delivered(delivering)
     assert herald.posted == []
     assert await room.desk.outbox.waiting(room.clock.now()) == (CHAT.conversation,)
+
+
+async def test_what_has_no_room_waits_for_the_next_look(room: Room) -> None:
+    async def shown(desk: Desk, ref: IncidentRef) -> Shown:
+        [wanted] = [each for each in await pending() if each.incident == ref]
+        return Shown(Reply(ref.id), wanted.wanted)
+
+    async def pending() -> tuple[Announcement, ...]:
+        return await room.desk.outbox.pending(CHAT.conversation, room.clock.now(), 99)
+
+    herald = Carried()
+    announcements, delivering = Announcements(room.desk), deliveries(room, herald, shown)
+    known = await incident(room)
+    cases = [replace(known, ref=replace(known.ref, id=case)) for case in room.world.cases]
+    for each in cases[:6]:
+        await announcements.notice(each)
+    for sent in (3, 4, 6):
+        await delivered(delivering)
+        assert len(herald.posted) == sent
+        room.clock.pass_by(1)
+    room.clock.pass_by(30)
+    for each in cases[:6]:
+        await announcements.notice(replace(each, severity="High", owner="Ben"))
+    for sent in (3, 4, 6):
+        await delivered(delivering)
+        assert len(herald.edited) == len(set(herald.edited)) == sent
+        room.clock.pass_by(1)
+    assert await pending() == ()
+
+
+async def test_a_bug_is_logged_and_costs_a_pause(
+    room: Room, caplog: pytest.LogCaptureFixture
+) -> None:
+    herald = Carried(broken=1)
+    await Announcements(room.desk).notice(await incident(room))
+    delivering = deliveries(room, herald)
+    for pause, sent in ((0, 0), (4, 0), (1, 1)):
+        room.clock.pass_by(pause)
+        await delivered(delivering)
+        assert len(herald.posted) == sent
+    assert "a bug" in caplog.text
 
 
 @pytest.mark.parametrize("limits", [THREAD, TENANT])
