@@ -20,9 +20,9 @@ _HERE = {"personal": "You", "groupChat": "This chat", "channel": "This channel"}
 _WORD = re.compile(r"^/?subscribe\b[\s:]*", re.IGNORECASE)
 
 
-async def one(desk: Desk, ref: IncidentRef) -> Reply:
+async def one(desk: Desk, ref: IncidentRef, place: Place) -> Reply:
     """An incident that nobody asked for: its card, with what was prepared for it."""
-    incident, card = await card_of(desk, ref)
+    incident, card = await card_of(desk, ref, place)
     severity = incident.severity or "no severity"
     return Reply(f"Incident {incident.number}, {severity}, {incident.status}.", (card,))
 

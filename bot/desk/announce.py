@@ -45,7 +45,7 @@ BEFORE = timedelta(minutes=5)
 class Wording:
     """How an incident is announced, and several at once. `one` raises SentinelError."""
 
-    one: Callable[[Desk, IncidentRef], Awaitable[Reply]]
+    one: Callable[[Desk, IncidentRef, Place], Awaitable[Reply]]
     several: Callable[[Desk, Sequence[Incident]], Reply]
 
 
@@ -155,7 +155,7 @@ class Announcements:
             await self._post_digest(place, new[start : start + IN_A_DIGEST])
 
     async def _post_one(self, place: Place, wanted: Announcement) -> None:
-        reply = await self._reply(wanted.incident)
+        reply = await self._reply(place, wanted.incident)
         if reply is None:  # deleted meanwhile
             await self._sent(place, {wanted.incident: wanted.wanted}, "gone")
             return
@@ -194,7 +194,7 @@ class Announcements:
                 rest = DIGEST_REST
             else:
                 told, rest = (each,), REST
-                reply = await self._reply(each.incident)
+                reply = await self._reply(place, each.incident)
             if reply is not None and each.activity != "gone":
                 await self._correct(place, each.activity, reply)
             shown = {one.incident: one.wanted for one in told}
@@ -211,10 +211,10 @@ class Announcements:
 
     # --- what is said ------------------------------------------------------------------------
 
-    async def _reply(self, ref: IncidentRef) -> Reply | None:
+    async def _reply(self, place: Place, ref: IncidentRef) -> Reply | None:
         """An incident's card with what was prepared for it; None where it is gone."""
         try:
-            return await self._wording.one(self._desk, ref)
+            return await self._wording.one(self._desk, ref, place)
         except IncidentNotFound:
             return None
 

@@ -6,6 +6,7 @@ The columns beside an item are for finding it: the chain is over the item alone.
 from __future__ import annotations
 
 import hashlib
+import secrets
 import sqlite3
 from datetime import datetime
 
@@ -71,6 +72,15 @@ def _without_texts(item: JsonObject) -> JsonObject:
         for name in {"question", "query"} & detail.keys():
             detail[f"{name}_sha256"] = hashlib.sha256(detail.pop(name).encode()).hexdigest()
     return {**item, "detail": detail}
+
+
+def seal_existing(db: sqlite3.Connection) -> None:
+    """Give what version 2 prepared for incidents the secret that its buttons are sealed with."""
+    for id, body in db.execute("SELECT id, body FROM proposals").fetchall():
+        proposal = decoded(body)
+        if proposal["kind"] == "playbook":
+            body = encoded({**proposal, "secret": secrets.token_urlsafe(16)})
+            db.execute("UPDATE proposals SET body = ? WHERE id = ?", (body, id))
 
 
 def ends(db: sqlite3.Connection) -> Ends:

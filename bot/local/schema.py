@@ -8,7 +8,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from ..errors import StoreError
-from .chain import chain_existing
+from .chain import chain_existing, seal_existing
 
 _APPLICATION = 0x43617365  # "Case": tells our database from another program's
 
@@ -134,6 +134,7 @@ _VERSIONS: tuple[tuple[str | Callable[[sqlite3.Connection], None], ...], ...] = 
         "ALTER TABLE audit ADD COLUMN previous TEXT NOT NULL DEFAULT ''",
         "ALTER TABLE audit ADD COLUMN hash TEXT NOT NULL DEFAULT ''",
         chain_existing,
+        seal_existing,
     ),
 )
 _VERSION = len(_VERSIONS)

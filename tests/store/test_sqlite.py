@@ -6,12 +6,14 @@ import threading
 from asyncio.subprocess import PIPE, Process
 from collections.abc import AsyncIterator, Iterator
 from contextlib import closing, contextmanager
+from dataclasses import replace
 from hashlib import sha256
 from pathlib import Path
 
 import pytest
 
 from bot.domain.chain import break_at_end, break_between
+from bot.domain.proposal import playbook_id
 from bot.errors import StoreError
 from bot.local.sqlite import SqliteStore
 from bot.ports import Outcome, Store
@@ -289,6 +291,19 @@ async def test_an_older_audit_holds_no_questions_any_more(
     left = contents(path)
     assert b"breached" not in left and b"mailbox" not in left and b"mueller" not in left
     assert b"OfficeActivity | take 5" in left
+
+
+async def test_what_an_older_version_prepared_gets_buttons_that_nobody_can_guess(
+    version_2, open_store: OpenStore
+) -> None:
+    store = await open_store()
+    prepared = await store.proposal(playbook_id(INCIDENT))
+    assert prepared is not None and len(prepared.secret) >= 22
+    assert prepared.button_id("contoso", CHAT) != replace(prepared, secret="").button_id(
+        "contoso", CHAT
+    )
+    asked = await store.proposal("p")
+    assert asked == proposal("p") and asked.secret == ""
 
 
 async def test_a_chaining_that_fails_leaves_the_older_file_as_it_was(version_2, path: Path) -> None:
