@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from datetime import datetime
+from typing import Any, cast
 
 from ..domain.chain import Ends, Link
 from ..domain.incident import IncidentRef
-from ..ports import AuditItem
+from ..errors import StoreError
+from ..ports import AuditItem, JsonObject
 from ..records import audit_item_of, decoded
 from . import chain
 from .database import Database
@@ -42,7 +44,9 @@ class SqliteTrail:
             after,
             limit,
         )
-        return tuple(Link(seq, previous, hash, decoded(item)) for seq, previous, hash, item in rows)
+        return tuple(
+            Link(seq, previous, hash, _legible(item)) for seq, previous, hash, item in rows
+        )
 
     async def ends(self) -> Ends:
         """Where the chain begins and ends, as kept apart from its items."""
@@ -51,3 +55,11 @@ class SqliteTrail:
     async def sweep_audit(self, before: datetime) -> None:
         """Delete the oldest items up to the first from `before` or later, and keep the anchor."""
         await self._db.transaction(lambda db: chain.sweep(db, before))
+
+
+def _legible(item: bytes) -> JsonObject:
+    try:
+        fields: Any = decoded(item)
+    except StoreError:
+        return {}
+    return cast(JsonObject, fields) if isinstance(fields, dict) else {}

@@ -51,7 +51,10 @@ class Trail(Protocol):
         ...
 
     async def links(self, after: int, limit: int) -> tuple[Link, ...]:
-        """The first `limit` links whose number is above `after`, in order, as they are kept."""
+        """The first `limit` links whose number is above `after`, in order, as they are kept.
+
+        An item that somebody made illegible is empty: its hash then does not hold.
+        """
         ...
 
     async def ends(self) -> Ends:
