@@ -23,6 +23,7 @@ from bot.desk.deliver import Deliveries
 from bot.desk.enrich import Budget
 from bot.desk.watch import Watch
 from bot.health import Health
+from bot.local.sqlite import SqliteStore
 from bot.opening import opened
 from bot.ports import Clock
 from bot.settings import Settings
@@ -83,7 +84,10 @@ async def application(settings: Settings, clock: Clock | None = None) -> web.App
         app.router.add_post("/api/incidents", webhook.incidents)
         app.router.add_get("/healthz", health.healthz)
         app.router.add_get("/readyz", health.readyz)
-        keep = timedelta(days=settings.history_days)
+        keep = serving.Retention(
+            chats=timedelta(days=settings.history_days),
+            audit=timedelta(days=settings.audit_days),
+        )
         starting = (*services.starting, watch)
         serving.live_with(app, starting, turns, desk.store, clock, keep, parts.pop_all())
         return app
@@ -108,4 +112,4 @@ def sandbox(port: int) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(commands.run(application, sandbox))
+    sys.exit(commands.run(application, sandbox, SqliteStore))

@@ -14,19 +14,22 @@ from aiohttp import web
 from prompts import load
 from prompts.playbook import playbook
 
-from . import doctor, serving
-from .errors import CasemateError
+from . import auditing, doctor, serving
+from .errors import CasemateError, StoreError
+from .ports import Store
 from .settings import Settings, from_process, prompts_dir
 
 
 def run(
     application: Callable[[Settings], Awaitable[web.Application]],
     sandbox: Callable[[int], int],
+    store: Callable[[str], Store],
     arguments: Sequence[str] | None = None,
 ) -> int:
     """Run a command; the exit code says whether it could.
 
-    `application` puts the bot together; `sandbox` serves it with all it needs on a port.
+    `application` puts the bot together; `sandbox` serves it with all it needs on a port; `store` is
+    for commands that need nothing else.
     """
     parser = argparse.ArgumentParser(prog="app.py", description="Casemate")
     commands = parser.add_subparsers(dest="command")
@@ -38,6 +41,8 @@ def run(
         "check", help="read them all, and the files that replace ours"
     )
     checked.add_argument("folder", type=Path, nargs="?", help="instead of PROMPTS_DIR")
+    audited = commands.add_parser("audit", help="print the audit, and verify its chain")
+    auditing.add_arguments(audited)
     chosen = parser.parse_args(arguments)
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
     logging.getLogger("httpx2").setLevel(logging.WARNING)
@@ -49,6 +54,9 @@ def run(
             return asyncio.run(doctor.examine(from_process))
         if chosen.command == "prompts":
             return check_prompts(chosen.folder or prompts_dir())
+        if chosen.command == "audit":
+            path = chosen.file or from_process().store_path
+            return asyncio.run(_audit(store, path, auditing.wanted(chosen)))
         settings = from_process()
         return serving.run(settings, lambda: application(settings))
     except CasemateError as error:
@@ -65,3 +73,14 @@ def check_prompts(folder: Path | None) -> int:
         print(f"{prompt.hash}  {whose:5}  {prompt.name}: {prompt.purpose}")
     print(f"The playbook: {len(texts.tactics)} tactics and {len(texts.queries)} queries.")
     return 0
+
+
+async def _audit(store: Callable[[str], Store], path: str, wanted: auditing.Wanted) -> int:
+    if not await asyncio.to_thread(Path(path).is_file):
+        raise StoreError(f"There is no database {path}. Name one with --file or STORE_URL.")
+    opened = store(path)
+    await opened.open()
+    try:
+        return await auditing.run(opened, wanted)
+    finally:
+        await opened.close()

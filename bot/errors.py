@@ -236,7 +236,14 @@ class LogsDown(LogsError):
 
 
 class ClickRefused(CasemateError):
-    """A card's button that may not do what it says."""
+    """A card's button that may not do what it says.
+
+    `reason` is for the audit; it is empty where something was only typed or chosen wrong.
+    """
+
+    def __init__(self, sentence: str, reason: str = "altered") -> None:
+        super().__init__(sentence)
+        self.reason = reason
 
 
 class Undelivered(CasemateError):

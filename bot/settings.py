@@ -50,6 +50,7 @@ class Settings:
     kql_checkers: int
     store_path: str
     history_days: int
+    audit_days: int
     poll_seconds: int
     enrich: str
     enrich_per_hour: int
@@ -127,6 +128,7 @@ class _Reader:
             kql_checkers=self._number("KQL_CHECKERS", 1, 0, 8),
             store_path=self._store(),
             history_days=self._number("HISTORY_DAYS", 30, 1, 3650),
+            audit_days=self._number("AUDIT_DAYS", 400, 0, 36_500),
             poll_seconds=self._number("POLL_SECONDS", 60, 0, 86_400),
             enrich=self._one_of("ENRICH", ("suggest", "off", "post")),
             enrich_per_hour=self._number("ENRICH_PER_HOUR", 30, 0, 10_000),

@@ -7,10 +7,11 @@ To add a word: write a module with a function like the others, give it a line in
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from bot.desk.desk import Desk
 from bot.desk.post import Postings
+from bot.desk.refusals import Refusals
 from bot.domain.incident import Mention
 from bot.domain.people import Place
 from bot.errors import ClickRefused
@@ -136,9 +137,22 @@ def leaver(desk: Desk) -> Leave:
 
 def clicker(desk: Desk) -> Click:
     """Do what is clicked at this desk. The data is the client's: its shape is checked here."""
-    postings = Postings()
+    refusals = Refusals()
+    postings = Postings(refusals)
 
     async def click(clicked: Clicked) -> Clicking:
+        async with refusals.recorded(desk, clicked):
+            clicking = await begun(clicked)
+        if (then := clicking.then) is None:
+            return clicking
+
+        async def finished(courier: Courier) -> Answered:
+            async with refusals.recorded(desk, clicked):
+                return await then(courier)
+
+        return replace(clicking, then=finished)
+
+    async def begun(clicked: Clicked) -> Clicking:
         verb = clicked.data.get("verb")
         if verb == "add":
             return await add.click(desk, postings, clicked)

@@ -22,12 +22,12 @@ _HERE = {"personal": "You", "groupChat": "This chat", "channel": "This channel"}
 _WORD = re.compile(r"^/?subscribe\b[\s:]*", re.IGNORECASE)
 
 
-async def one(desk: Desk, ref: IncidentRef) -> Shown:
+async def one(desk: Desk, ref: IncidentRef, place: Place) -> Shown:
     """An incident that nobody asked for: its card, with what was prepared and last done for it."""
     prepared = await prepared_state(desk, ref)
     last = await last_act(desk, ref)
     done = f"✓ {did(last)}, {last.at:%H:%M} UTC" if last else ""
-    case, card = await card_of(desk, ref, done)
+    case, card = await card_of(desk, ref, place, done)
     incident = case.incident
     severity, status = plain(incident.severity, 40) or "no severity", plain(incident.status, 40)
     reply = Reply(f"Incident {incident.number}, {severity}, {status}.", (card,))

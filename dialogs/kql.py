@@ -142,9 +142,9 @@ def refine(desk: Desk, clicked: Clicked) -> Clicking:
     """Write the query anew, with what should be different. Raises ClickRefused."""
     how = clicked.data.get("how")
     if not isinstance(how, str) or not how.strip():
-        raise ClickRefused("Say what should be different, then press Refine.")
+        raise ClickRefused("Say what should be different, then press Refine.", "")
     if len(how) > _MAX_HOW:
-        raise ClickRefused(f"Please say it in at most {_MAX_HOW} characters.")
+        raise ClickRefused(f"Please say it in at most {_MAX_HOW} characters.", "")
     id = proposal_id(clicked)
 
     async def then(courier: Courier) -> Answered:
@@ -177,6 +177,6 @@ def of_answer(desk: Desk, clicked: Clicked) -> Clicking:
 def proposal_id(clicked: Clicked) -> str:
     """The opaque id that a button carries. Raises ClickRefused."""
     id = clicked.data.get("proposal")
-    if not isinstance(id, str) or len(id) > 100:
+    if not isinstance(id, str) or len(id) > 200:
         raise ClickRefused("This button says nothing that I can do.")
     return id

@@ -40,7 +40,8 @@ MAY_IMPORT = {
     "bot.gate": "bot.domain",
     "bot.health": "bot.errors bot.ports",
     "bot.opening": "bot prompts",
-    "bot.commands": "bot.errors bot.serving bot.settings bot.doctor prompts",
+    "bot.auditing": "bot.domain bot.errors bot.ports bot.records",
+    "bot.commands": "bot.auditing bot.errors bot.ports bot.serving bot.settings bot.doctor prompts",
     "bot.doctor": "bot prompts",
     "bot.serving": "bot.errors bot.ports bot.settings bot.teams",
     # what runs beside the bot, and is never imported by it

@@ -96,6 +96,7 @@ def test_with_an_identity_the_bot_serves_everybody_and_lets_in_its_own_tenant() 
         ("STORE_URL", "sqlite:////var/lib/casemate.db", "store_path", "/var/lib/casemate.db"),
         ("STORE_URL", "sqlite:///:memory:", "store_path", ":memory:"),
         ("HISTORY_DAYS", "7", "history_days", 7),
+        ("AUDIT_DAYS", "0", "audit_days", 0),
         ("ALLOWED_TENANT_IDS", f"{OTHER.upper()}, {TENANT},", "allowed_tenants", {OTHER, TENANT}),
         ("BOT_APP_TYPE", "userassignedmsi", "bot_app_type", "UserAssignedMSI"),
         ("BOT_TENANT_ID", TENANT.upper(), "bot_tenant_id", TENANT),
@@ -329,7 +330,7 @@ NAMES = [
     "ENTRA_AUTHORITY ALLOWED_TENANT_IDS SOC_TEAM_ID AZURE_OPENAI_BASE_URL AZURE_OPENAI_MODEL",
     "AZURE_OPENAI_API_KEY ARM_ENDPOINT LOG_ANALYTICS_ENDPOINT STORE_URL POLL_SECONDS ENRICH",
     "WRITE_AS ENRICH_PER_HOUR TASKS_ALSO_AS_COMMENT HISTORY_DAYS SENTINEL_WORKSPACES PROMPTS_DIR",
-    "INCIDENT_WEBHOOK_AUDIENCE INCIDENT_WEBHOOK_CALLERS",
+    "INCIDENT_WEBHOOK_AUDIENCE INCIDENT_WEBHOOK_CALLERS AUDIT_DAYS",
 ]
 ODD = [
     "https://[",

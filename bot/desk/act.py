@@ -90,9 +90,17 @@ async def _record(desk: Desk, analyst: Analyst, act: Act, before: Incident, resu
     }
     if act.verdict:
         detail["verdict"] = act.verdict.key
-    now = desk.clock.now()
     await desk.store.record(
-        AuditItem(now, analyst.tenant, "act", analyst.id, analyst.name, before.ref, detail)
+        AuditItem(
+            at=desk.clock.now(),
+            tenant=analyst.tenant,
+            action="act",
+            analyst_id=analyst.id,
+            analyst_name=analyst.name,
+            incident=before.ref,
+            incident_number=before.number,
+            detail=detail,
+        )
     )
 
 

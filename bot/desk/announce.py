@@ -24,6 +24,7 @@ from ..domain.announcement import (
     state_of,
 )
 from ..domain.incident import Incident, IncidentRef
+from ..domain.people import Place
 from ..domain.proposal import playbook_id
 from ..ports import Reply
 from .desk import Desk
@@ -48,7 +49,7 @@ class Wording:
     `one` raises SentinelError.
     """
 
-    one: Callable[[Desk, IncidentRef], Awaitable[Shown]]
+    one: Callable[[Desk, IncidentRef, Place], Awaitable[Shown]]
     several: Callable[[Desk, Sequence[Incident]], Reply]
     gone: Reply
 

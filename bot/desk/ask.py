@@ -7,7 +7,7 @@ import logging
 import re
 from collections.abc import Sequence
 from contextlib import aclosing
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from typing import TypeVar
 
 from ..domain.budget import ANSWER_TOKENS, EVIDENCE_TOKENS, HISTORY_TOKENS, SHARED_TOKENS
@@ -25,7 +25,8 @@ from ..errors import (
     ModelRefused,
     PromptFiltered,
 )
-from ..ports import AuditItem, Courier, JsonObject, Said, Usage
+from ..ports import AuditItem, Courier, Said, Usage
+from .audit import accounted, question_item
 from .desk import Desk, new_id, new_marker
 from .fallback import playbook_answer
 
@@ -135,6 +136,7 @@ def struck_by(error: ModelError) -> tuple[str, ...]:
     return error.categories if isinstance(error, PromptFiltered) else ()
 
 
+@accounted("question")
 async def ask(
     desk: Desk,
     said: Said,
@@ -211,34 +213,17 @@ def proposal(
             asked_by_id=said.analyst.id,
         ),
         created=said.at,
+        only_for=said.analyst.id if said.place.kind == "personal" else "",
     )
 
 
 def audited(
     desk: Desk, briefing: Briefing, action: str, outcome: str, usage: Usage | None
 ) -> AuditItem:
-    """The record of a question: what was asked and answered by what, at which cost."""
-    said = briefing.said
-    return AuditItem(
-        at=desk.clock.now(),
-        tenant=said.analyst.tenant,
-        action=action,
-        analyst_id=said.analyst.id,
-        analyst_name=said.analyst.name,
-        incident=briefing.thread.incident,
-        detail={
-            "question": said.text[:500],
-            "outcome": outcome,
-            "prompt": desk.prompts["system"].hash,
-            **cost(usage),
-            "evidence": list(briefing.evidence.ids),
-        },
-    )
-
-
-def cost(usage: Usage | None) -> JsonObject:
-    """What an answer cost, as the audit keeps it; nothing where no model gave it."""
-    return asdict(usage or Usage(""))
+    """The record of a question that was answered, with the evidence that the answer had."""
+    item = question_item(desk, briefing.said, briefing.thread.incident, action, outcome, usage)
+    detail = {**item.detail, "evidence": list(briefing.evidence.ids)}
+    return replace(item, detail=detail, incident_number=briefing.case.incident.number)
 
 
 def turn(desk: Desk, briefing: Briefing, question: str, answer: str, model: str) -> Turn:

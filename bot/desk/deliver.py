@@ -158,7 +158,7 @@ class Deliveries:
                     return
 
     async def _post_one(self, place: Place, wanted: Announcement) -> bool:
-        shown = await self._shown(wanted)
+        shown = await self._shown(place, wanted)
         if shown is None:  # deleted meanwhile
             await self._sent([replace(wanted, sent=GONE)])
             return True
@@ -200,7 +200,7 @@ class Deliveries:
                 return
 
     async def _edit_one(self, place: Place, each: Announcement) -> bool:
-        shown = await self._shown(each) or Shown(self._wording.gone, GONE)
+        shown = await self._shown(place, each) or Shown(self._wording.gone, GONE)
         if shown.state != each.sent and not await self._correct(place, each.activity, shown.reply):
             return False
         await self._sent([replace(each, sent=shown.state)], REST)
@@ -234,10 +234,10 @@ class Deliveries:
 
     # --- what is said ------------------------------------------------------------------------
 
-    async def _shown(self, each: Announcement) -> Shown | None:
+    async def _shown(self, place: Place, each: Announcement) -> Shown | None:
         """An incident's card with what was prepared for it; None where it is gone."""
         try:
-            return await self._wording.one(self._desk, each.incident)
+            return await self._wording.one(self._desk, each.incident, place)
         except IncidentNotFound:
             return None
         except SentinelError:

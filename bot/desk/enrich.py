@@ -23,8 +23,9 @@ from ..domain.query_text import as_markdown
 from ..domain.rendering import unmarked
 from ..errors import ModelError, SentinelError, SentinelForbidden, SentinelRefused
 from ..ports import AuditItem, JsonObject, Said
-from .ask import Material, cost
-from .desk import Desk
+from .ask import Material
+from .audit import cost
+from .desk import Desk, new_id
 from .kql import TITLE, Bill, composed, current, vetted
 from .post import Piece, as_one_comment, write_once
 from .tactics import model_tactics, prepared_tactics, tactics_of
@@ -227,6 +228,7 @@ def _proposal(
         created=desk.clock.now(),
         message=message,
         query=next((part.query for part in parts if part.query), None),
+        secret=new_id(),
     )
 
 
@@ -243,6 +245,7 @@ def _audited(desk: Desk, proposal: Proposal, bill: Bill, asked: Said | None) -> 
         analyst_id=analyst.id,
         analyst_name=analyst.name,
         incident=proposal.incident,
+        incident_number=proposal.incident_number,
         detail={
             "proposal": proposal.id,
             "items": len(proposal.items),

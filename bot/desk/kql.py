@@ -32,6 +32,7 @@ from ..errors import (
 )
 from ..ports import AuditItem, Courier, JsonObject, Said, Usage
 from .ask import Briefing, Material, alarmed, audited, brief, proposal, request, tamed, turn
+from .audit import accounted, fingerprint
 from .desk import Desk
 
 log = logging.getLogger(__name__)
@@ -86,6 +87,7 @@ class Bill:
         )  # fmt: skip
 
 
+@accounted("kql")
 async def write_query(
     desk: Desk, said: Said, ref: IncidentRef, question: str, courier: Courier
 ) -> Written:
@@ -259,7 +261,7 @@ def _audited(desk: Desk, briefing: Briefing, query: WrittenQuery, bill: Bill) ->
     outcome = "refused" if query.refused else "flagged" if query.problems else "written"
     item = audited(desk, briefing, "kql", outcome, bill.usage)
     known = {"rounds": bill.rounds, "tables": query.tables, "problems": list(query.problems)}
-    return replace(item, detail={**item.detail, "query": query.kql[:2000], **known})
+    return replace(item, detail={**item.detail, "query_sha256": fingerprint(query.kql), **known})
 
 
 async def _from_playbook(

@@ -23,6 +23,7 @@ from .ask import (
     struck_by,
     turn,
 )
+from .audit import accounted
 from .desk import Desk
 from .structured import entries, structured
 
@@ -83,6 +84,7 @@ def prepared_tactics(desk: Desk, case: CaseFile) -> str:
     return _as_markdown(desk, tactics_of(case), {})
 
 
+@accounted("tactics")
 async def explain_tactics(desk: Desk, said: Said, ref: IncidentRef, courier: Courier) -> Asked:
     """Answer the word `tactics`; with the playbook's texts where the model cannot.
 

@@ -14,6 +14,7 @@ from ..domain.transcript import Turn
 from ..errors import AnswerMalformed, ModelDown, ModelRefused, PromptFiltered
 from ..ports import AuditItem, Courier, JsonObject, Said, Structured, Usage
 from .ask import Briefing, Material, alarmed, audited, brief, proposal, struck_by, turn
+from .audit import accounted
 from .desk import Desk
 from .fallback import playbook_tasks
 from .structured import entries, structured
@@ -49,6 +50,7 @@ class Proposed:
     note: str = ""
 
 
+@accounted("tasks")
 async def propose_tasks(desk: Desk, said: Said, ref: IncidentRef, courier: Courier) -> Proposed:
     """Ask the model for tasks; the playbook's own where it cannot give any.
 

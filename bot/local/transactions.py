@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 from ..domain.announcement import NEWS
@@ -11,19 +11,8 @@ from ..domain.proposal import Proposal, Write
 from ..domain.transcript import Thread, Turn
 from ..ports import AuditItem, Claim, Erased, JsonObject, Outcome
 from ..records import decoded, encoded
-
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_MICROSECOND = timedelta(microseconds=1)
-
-
-def micros(at: datetime) -> int:
-    """Microseconds since 1970, as times are kept; exact."""
-    return (at - _EPOCH) // _MICROSECOND
-
-
-def moment(at: int) -> datetime:
-    """The time that `micros` made a number of, in UTC."""
-    return _EPOCH + timedelta(microseconds=at)
+from .chain import append
+from .times import micros, moment
 
 
 def thread_columns(thread: Thread) -> tuple[str, str, str, str]:
@@ -100,7 +89,7 @@ def commit(db: sqlite3.Connection, outcome: Outcome, owner: str) -> bool:
     if outcome.proposal is not None:
         keep_proposal(db, outcome.proposal)
     for item in outcome.audit:
-        record(db, item, outcome.claim)
+        append(db, item, outcome.claim)
     return True
 
 
@@ -144,7 +133,7 @@ def end_write(db: sqlite3.Connection, write: Write, audit: AuditItem) -> None:
         _write_columns(write),
     )
     if ended.rowcount:
-        record(db, audit)
+        append(db, audit)
 
 
 def share(db: sqlite3.Connection, proposal: Proposal, shared: bool, now: datetime) -> bool:
@@ -158,18 +147,6 @@ def share(db: sqlite3.Connection, proposal: Proposal, shared: bool, now: datetim
         (incident.workspace, incident.id, micros(now), proposal.id),
     )
     return added.rowcount == 1
-
-
-def record(db: sqlite3.Connection, item: AuditItem, claim: str | None = None) -> None:
-    """Append a line to the audit; a repeat of what the same claim recorded adds none."""
-    workspace, incident = (item.incident.workspace, item.incident.id) if item.incident else ("", "")
-    line = (workspace, incident, micros(item.at), encoded(item), claim)
-    db.execute(
-        "INSERT INTO audit (workspace, incident, at, item, claim) SELECT ?, ?, ?, ?, ?"
-        " WHERE NOT EXISTS (SELECT 1 FROM audit"
-        " WHERE workspace = ? AND incident = ? AND at = ? AND item = ? AND claim = ?)",
-        line * 2,
-    )
 
 
 def forget_analyst(db: sqlite3.Connection, tenant: str, analyst: str) -> Erased:
@@ -205,7 +182,7 @@ def sweep(db: sqlite3.Connection, now: datetime, keep: timedelta) -> None:
     # While an incident is news, that it was announced and prepared is not forgotten.
     old_news = (micros(now - max(keep, NEWS)),)
     db.execute("DELETE FROM announcements WHERE due < ?", old_news)
-    db.execute("DELETE FROM kept WHERE at < ?", old_news)
+    db.execute("DELETE FROM kept WHERE at < ? AND key NOT LIKE 'audit/%'", old_news)
     db.execute("DELETE FROM leases WHERE until < ?", old_news)
 
 

@@ -12,6 +12,8 @@ from ..domain.people import Analyst, Place
 from ..domain.proposal import Proposal, Write
 from ..domain.query import Catalogue, Checked, Rows
 from ..domain.transcript import Message, Thread, Turn
+from .audit import AuditItem as AuditItem
+from .audit import Trail as Trail
 
 JsonObject = dict[str, Any]
 Changes = Mapping[str, Any] | Callable[[Incident], Mapping[str, Any]]
@@ -197,19 +199,6 @@ class Claim:
 
 
 @dataclass(frozen=True, slots=True)
-class AuditItem:
-    """One line of the record: who did what to which incident, when; never secrets."""
-
-    at: datetime
-    tenant: str
-    action: str
-    analyst_id: str = ""
-    analyst_name: str = ""
-    incident: IncidentRef | None = None
-    detail: JsonObject = field(default_factory=dict[str, Any])
-
-
-@dataclass(frozen=True, slots=True)
 class Outcome:
     """What a turn leaves behind, committed as one: all of it or none."""
 
@@ -229,7 +218,7 @@ class Erased:
     proposals: int = 0
 
 
-class Store(Protocol):
+class Store(Trail, Protocol):
     """What Casemate remembers. Every method is one transaction; failures are StoreError.
 
     Times are passed in, so that two replicas and a test agree on whose they are.
@@ -335,13 +324,7 @@ class Store(Protocol):
         """The newest 20 answers that their askers share, in the order of the sharing."""
         ...
 
-    # audit and documents
-
-    async def record(self, item: AuditItem) -> None: ...
-
-    async def audit(self, incident: IncidentRef, limit: int) -> tuple[AuditItem, ...]:
-        """The newest `limit` items on an incident, oldest first."""
-        ...
+    # documents
 
     async def keep(self, key: str, value: JsonObject, now: datetime) -> None:
         """Keep one document under a name, in place of the one before (a schema, a watermark)."""

@@ -47,7 +47,7 @@ async def incident(room: Room, **changed: object) -> Incident:
 
 
 def deliveries(room: Room, herald: Carried, one=None) -> Deliveries:  # type: ignore[no-untyped-def]
-    async def shown(desk: Desk, ref: IncidentRef) -> Shown:
+    async def shown(desk: Desk, ref: IncidentRef, place: Place) -> Shown:
         return Shown(Reply(ref.id), "state")
 
     wording = Wording(one or shown, lambda *_: Reply("many"), Reply("gone"))
@@ -104,7 +104,7 @@ async def test_a_digest_shows_what_another_replica_noticed_meanwhile(room: Room)
 
 
 async def test_who_lost_a_place_while_preparing_a_card_does_not_send_it(room: Room) -> None:
-    async def slow(desk: Desk, ref: IncidentRef) -> Shown:
+    async def slow(desk: Desk, ref: IncidentRef, place: Place) -> Shown:
         room.clock.pass_by(LEASE.total_seconds())
         name, now = f"place/{CHAT.conversation}", room.clock.now()
         assert await desk.outbox.lease(name, "another", now, LEASE)
@@ -119,7 +119,7 @@ async def test_who_lost_a_place_while_preparing_a_card_does_not_send_it(room: Ro
 
 
 async def test_what_has_no_room_waits_for_the_next_look(room: Room) -> None:
-    async def shown(desk: Desk, ref: IncidentRef) -> Shown:
+    async def shown(desk: Desk, ref: IncidentRef, place: Place) -> Shown:
         [wanted] = [each for each in await pending() if each.incident == ref]
         return Shown(Reply(ref.id), wanted.wanted)
 

@@ -58,7 +58,7 @@ async def test_500_in_a_minute_reach_three_places_within_teams_limits(
         await within(soc, 15, lambda: all("6499" in told(place) for place in places))
         await pass_time(soc, 10)
         for place in places:
-            announced = [*re.findall(r'"(\d{4}) · High', told(place))]
+            announced = [*re.findall(r'"(\d{4}) · \*\*High', told(place))]
             announced += re.findall(r'"Incident (\d{4}), High', told(place))
             assert sorted(map(int, announced)) == list(numbers), "each once"
             assert len(place.messages) < 40
