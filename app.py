@@ -29,6 +29,7 @@ from bot.teams.connector import Connector
 from bot.teams.edge import Admission
 from bot.teams.front import front
 from bot.teams.herald import TeamsHerald
+from bot.teams.roster import Roster
 from bot.webhook.edge import Webhook
 from bot.webhook.tokens import EntraTokens, openid_metadata
 from dialogs import clicker, leaver, responder
@@ -49,12 +50,20 @@ async def application(settings: Settings, clock: Clock | None = None) -> web.App
         services = await opened(settings, session, tokens, clock, parts)
         desk = services.desk
         loopback = settings.loopback_services
-        connector = Connector(session, clock, token=tokens.get(CONNECTOR_SCOPE), loopback=loopback)
+        connector = Connector(
+            session,
+            clock,
+            token=tokens.get(CONNECTOR_SCOPE),
+            loopback=loopback,
+            teams=not settings.local_mode,
+        )
+        team, tenants = settings.soc_team_id, settings.allowed_tenants
         keys = SigningKeys(session, settings.bot_openid_metadata, clock)
         admission = Admission(
             tokens=None if settings.local_mode else BotFrameworkTokens(keys, settings.bot_app_id),
-            tenants=settings.allowed_tenants,
+            tenants=tenants,
             loopback=loopback,
+            roster=Roster(connector, team, tenants, clock) if team else None,
         )
         owner = uuid.uuid4().hex
         dialogs = responder(desk), clicker(desk), unfurler(desk), leaver(desk)

@@ -112,7 +112,7 @@ class _Reader:
             bot_openid_metadata=self._url("BOT_OPENID_METADATA", PUBLIC_OPENID_METADATA),
             entra_authority=self._url("ENTRA_AUTHORITY", "https://login.microsoftonline.com"),
             allowed_tenants=tenants or frozenset(filter(None, [tenant])),
-            soc_team_id=self._text("SOC_TEAM_ID"),
+            soc_team_id=self._id("SOC_TEAM_ID"),
             incident_webhook_audience=audience,
             incident_webhook_callers=callers,
             model_base_url=self._url("AZURE_OPENAI_BASE_URL", None) + "/",
@@ -131,8 +131,6 @@ class _Reader:
             tasks_also_as_comment=self._yes("TASKS_ALSO_AS_COMMENT"),
             prompts_dir=self._folder("PROMPTS_DIR"),
         )
-        if settings.soc_team_id:
-            self._wrong("SOC_TEAM_ID", "is not available in this version: leave it unset")
         if self._one_of("WRITE_AS", ("bot", "analyst")) == "analyst":
             self._wrong("WRITE_AS", "analyst is not available in this version: set it to bot")
         if self._problems:
@@ -144,6 +142,12 @@ class _Reader:
 
     def _text(self, name: str) -> str:
         return self._environment.get(name, "").strip()
+
+    def _id(self, name: str) -> str:
+        value = self._text(name)
+        if not value.isprintable() or " " in value:
+            self._wrong(name, "must not hold spaces or control characters")
+        return value
 
     def _guid(self, name: str, needed_as: str = "") -> str:
         value = self._text(name).lower()
@@ -163,14 +167,12 @@ class _Reader:
     def _webhook(self) -> tuple[str, frozenset[str]]:
         """Who may post incidents: both settings or neither, or the route would let nobody in."""
         audience, callers = (f"INCIDENT_WEBHOOK_{each}" for each in ("AUDIENCE", "CALLERS"))
-        value, listed = self._text(audience), self._guids(callers)
+        value, listed = self._id(audience), self._guids(callers)
         if listed and not value:
             self._wrong(audience, f"is missing: {callers} need the application they ask for")
         if value and not listed:
             self._wrong(callers, "is missing: the object ids of the identities that may post")
-        if value and (not value.isprintable() or " " in value):
-            self._wrong(audience, "must not hold spaces or control characters")
-        elif value and not accepted(value):
+        if value and not accepted(value):
             self._wrong(audience, _ARM_AUDIENCE)
         return value, listed
 

@@ -208,7 +208,7 @@ def test_values_go_before_the_process_environment(monkeypatch: pytest.MonkeyPatc
         ("PROMPTS_DIR", "app.py", "is not a folder"),
         ("PROMPTS_DIR", "x" * 5_000, "is not a folder"),
         ("PROMPTS_DIR", "a\0b", "is not a folder"),
-        ("SOC_TEAM_ID", "19:team", "is not available in this version"),
+        ("SOC_TEAM_ID", "the team", "must not hold spaces"),
         ("WRITE_AS", "analyst", "is not available in this version"),
         ("WRITE_AS", "root", "must be one of: bot, analyst"),
         ("SENTINEL_WORKSPACES", "{}", "is not a JSON list of workspaces"),
