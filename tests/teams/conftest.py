@@ -155,6 +155,8 @@ def environment(tmp_path: Path, **changes: str) -> dict[str, str]:
     return {
         "AZURE_OPENAI_BASE_URL": f"{nowhere}/openai/v1/",
         "ARM_ENDPOINT": nowhere,
+        "LOG_ANALYTICS_ENDPOINT": nowhere,
+        "KQL_CHECKERS": "0",
         "SENTINEL_SUBSCRIPTION_ID": TENANT,
         "SENTINEL_RESOURCE_GROUP": "soc",
         "SENTINEL_WORKSPACE": "soc-logs",
