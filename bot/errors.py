@@ -33,6 +33,7 @@
     │   ├── LogsTooSlow           the query ran into its time limit
     │   └── LogsDown              unreachable or 5xx
     ├── ClickRefused              a card's button that may not do what it says
+    ├── OverLimit                 more than one may ask for; try again after `retry_after` seconds
     ├── Undelivered               Teams did not take a message; `retire` when it never will
     └── Stopped                   the analyst pressed Stop; nothing more is to be said
 
@@ -237,6 +238,14 @@ class LogsDown(LogsError):
 
 class ClickRefused(CasemateError):
     """A card's button that may not do what it says."""
+
+
+class OverLimit(CasemateError):
+    """An analyst or a tenant asked for more than they may; `retry_after` seconds later they may."""
+
+    def __init__(self, sentence: str, retry_after: int) -> None:
+        super().__init__(sentence)
+        self.retry_after = retry_after
 
 
 class Undelivered(CasemateError):

@@ -17,6 +17,7 @@ from uuid import UUID
 from .domain import endpoint
 from .domain.audience import accepted
 from .domain.incident import Workspace
+from .domain.limits import Limits
 from .domain.price import Prices
 from .errors import SettingsError
 
@@ -53,6 +54,7 @@ class Settings:
     poll_seconds: int
     enrich: str
     enrich_per_hour: int
+    limits: Limits
     tasks_also_as_comment: bool
     prompts_dir: Path | None
 
@@ -127,6 +129,7 @@ class _Reader:
             history_days=self._number("HISTORY_DAYS", 30, 1, 3650),
             poll_seconds=self._number("POLL_SECONDS", 60, 0, 86_400),
             enrich=self._one_of("ENRICH", ("suggest", "off", "post")),
+            limits=self._limits(local),
             enrich_per_hour=self._number("ENRICH_PER_HOUR", 30, 0, 10_000),
             tasks_also_as_comment=self._yes("TASKS_ALSO_AS_COMMENT"),
             prompts_dir=self._folder("PROMPTS_DIR"),
@@ -226,6 +229,15 @@ class _Reader:
         else:
             self._wrong("STORE_URL", "must look like sqlite:///casemate.db")
         return ""
+
+    def _limits(self, local: bool) -> Limits:
+        """In local mode nobody is authenticated, so that nobody can be held to a share."""
+        defaults = (0, 0, 0, 0) if local else (120, 1_200, 3_000_000, 30_000_000)
+        per = "REQUESTS_PER_MINUTE", "TOKENS_PER_DAY"
+        names = [f"{who}_{each}" for each in per for who in ("ANALYST", "TENANT")]
+        return Limits(
+            *(self._number(n, d, 0, 999_999_999) for n, d in zip(names, defaults, strict=True))
+        )
 
     def _prices(self) -> Prices | None:
         if not (value := self._text("MODEL_PRICES")):

@@ -35,6 +35,8 @@ from . import (
 from .focus import named
 
 _ADDRESSES = 10_000
+# In any one field of a card; some fields take less.
+MAX_INPUT_CHARS = 4_000
 
 Handler = Callable[[Desk, Said, Courier, Mention | None], Awaitable[Answered]]
 
@@ -113,6 +115,9 @@ def responder(desk: Desk) -> Respond:
     addresses: dict[str, str] = {}
 
     async def respond(said: Said, courier: Courier) -> Answered:
+        desk.allowance.request(said.analyst)
+        if refusal := ask.too_long(said):
+            return refusal
         place = said.place
         if addresses.get(place.conversation) != place.service_url:
             await announce.heard_from(desk, place)
@@ -120,7 +125,7 @@ def responder(desk: Desk) -> Respond:
                 addresses.clear()
             addresses[place.conversation] = place.service_url
         handler, mention = route(said.text)
-        return await handler(desk, said, courier, mention)
+        return await handler(desk.of(said.analyst), said, courier, mention)
 
     return respond
 
@@ -139,6 +144,9 @@ def clicker(desk: Desk) -> Click:
     postings = Postings()
 
     async def click(clicked: Clicked) -> Clicking:
+        desk.allowance.request(clicked.analyst)
+        if any(isinstance(v, str) and len(v) > MAX_INPUT_CHARS for v in clicked.data.values()):
+            raise ClickRefused(f"Please type at most {MAX_INPUT_CHARS:,} characters.")
         verb = clicked.data.get("verb")
         if verb == "add":
             return await add.click(desk, postings, clicked)
@@ -149,7 +157,7 @@ def clicker(desk: Desk) -> Click:
         if verb == "incident":
             return await incident.click(desk, clicked)
         if long := LONG.get(str(verb)):
-            return long(desk, clicked)
+            return long(desk.of(clicked.analyst), clicked)
         raise ClickRefused("This button is not one of mine.")
 
     return click

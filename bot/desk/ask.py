@@ -25,6 +25,7 @@ from ..errors import (
     PromptFiltered,
 )
 from ..ports import AuditItem, Courier, JsonObject, Said, Structured, Usage
+from .alone import alone
 from .desk import Desk, new_id, new_marker
 from .fallback import playbook_answer
 
@@ -112,9 +113,8 @@ def request(desk: Desk, material: Material, question: str, tables: str = "") -> 
     """
     marker = new_marker()
     fenced = fence(material.evidence, marker, desk.clock.now())
-    system = desk.prompts["system"].text
     given = [tables, fenced] if tables else [fenced]
-    return conversation(system, given, material.turns, question, marker)
+    return conversation(desk.prompts["system"].text, given, material.turns, question, marker)
 
 
 def tamed(material: M) -> M:
@@ -146,6 +146,7 @@ def entries(answer: Structured, name: str) -> list[JsonObject]:
     return [cast(JsonObject, each) for each in found if isinstance(each, dict)]
 
 
+@alone
 async def ask(
     desk: Desk,
     said: Said,

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import secrets
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from prompts import Prompts
 from prompts.playbook import Playbook
 
 from ..domain.budget import Counter
 from ..domain.incident import IncidentRef, Workspace
+from ..domain.people import Analyst
 from ..domain.price import Prices
 from ..ports import ChatModel, Clock, Incidents, KqlChecker, Logs, Schema, Store
 from ..ports.outgoing import Outbox
+from .allowance import Allowance, Metered
 from .casefile import CaseFiles
 
 
@@ -33,7 +35,12 @@ class Desk:
     prompts: Prompts
     playbook: Playbook
     count: Counter
+    allowance: Allowance
     prices: Prices | None = None
+
+    def of(self, analyst: Analyst) -> Desk:
+        """The same desk for one analyst: what the model is asked here is on their account."""
+        return replace(self, model=Metered(self.model, self.allowance, analyst))
 
     def ref(self, incident_id: str) -> IncidentRef:
         """Name an incident of this workspace."""

@@ -31,6 +31,7 @@ from ..errors import (
     PromptFiltered,
 )
 from ..ports import AuditItem, Courier, JsonObject, Said, Usage
+from .alone import alone
 from .ask import Briefing, Material, audited, brief, proposal, request, tamed, turn
 from .desk import Desk
 
@@ -84,6 +85,7 @@ class Bill:
         )  # fmt: skip
 
 
+@alone
 async def write_query(
     desk: Desk, said: Said, ref: IncidentRef, question: str, courier: Courier
 ) -> Written:

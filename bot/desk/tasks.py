@@ -13,6 +13,7 @@ from ..domain.proposal import Item, Proposal
 from ..domain.transcript import Turn
 from ..errors import AnswerMalformed, ModelDown, ModelRefused, PromptFiltered
 from ..ports import AuditItem, Courier, JsonObject, Said, Structured, Usage
+from .alone import alone
 from .ask import Briefing, Material, audited, brief, entries, proposal, structured, turn
 from .desk import Desk
 from .fallback import playbook_tasks
@@ -48,6 +49,7 @@ class Proposed:
     note: str = ""
 
 
+@alone
 async def propose_tasks(desk: Desk, said: Said, ref: IncidentRef, courier: Courier) -> Proposed:
     """Ask the model for tasks; the playbook's own where it cannot give any.
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -169,6 +170,22 @@ def record(db: sqlite3.Connection, item: AuditItem, claim: str | None = None) ->
         " WHERE workspace = ? AND incident = ? AND at = ? AND item = ? AND claim = ?)",
         line * 2,
     )
+
+
+def tally(
+    db: sqlite3.Connection, keys: Sequence[str], period: str, amount: int, now: datetime
+) -> tuple[int, ...]:
+    """Add to kept numbers; one of an earlier period begins anew."""
+    sums: list[int] = []
+    for key in keys:
+        row = db.execute("SELECT body FROM kept WHERE key = ?", (key,)).fetchone()
+        last: JsonObject = decoded(row[0]) if row else {"period": "", "sum": 0}
+        total: int = amount + (last["sum"] if last["period"] >= period else 0)
+        if amount:
+            body = encoded({"period": max(period, last["period"]), "sum": total})
+            db.execute("INSERT OR REPLACE INTO kept VALUES (?, ?, ?)", (key, body, micros(now)))
+        sums.append(total)
+    return tuple(sums)
 
 
 def forget_analyst(db: sqlite3.Connection, tenant: str, analyst: str) -> Erased:
