@@ -154,8 +154,7 @@ def _until_midnight(now: datetime) -> int:
 
 def _duration(seconds: int) -> str:
     """A wait in words, never shorter than it is."""
-    for size, unit in ((3600, "hour"), (60, "minute"), (1, "second")):
-        if seconds > size or unit == "second":
-            number = math.ceil(seconds / size)
-            return f"{number} {unit}{'s' * (number > 1)}"
-    raise AssertionError("a second is the least")
+    units = ((3600, "hour"), (60, "minute"), (1, "second"))
+    size, unit = next(each for each in units if seconds >= each[0])
+    number = math.ceil(seconds / size)
+    return f"{number} {unit}{'s' * (number > 1)}"
