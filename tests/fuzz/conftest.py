@@ -19,7 +19,7 @@ from hypothesis import HealthCheck, settings
 
 from app import application
 from tests.clock import FakeClock
-from tests.scenario.conftest import BOT, Soc, running
+from tests.scenario.conftest import Soc, running
 
 # `make fuzz` sets it: so many times the examples of `make test`, and other ones each time.
 TIMES = int(os.environ.get("FUZZ_TIMES", "1"))
@@ -133,6 +133,3 @@ def target(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Target]:
         runner.run(world.__aexit__())
     logging.getLogger().removeHandler(worst)
     assert worst.said == []
-
-
-__all__ = ["BOT", "Target", "examples", "target"]

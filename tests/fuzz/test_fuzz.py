@@ -12,14 +12,18 @@ import json
 import tracemalloc
 from typing import Any
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from bot.errors import SettingsError
 from bot.settings import Settings
-from tests.fuzz.conftest import BOT, Target, examples
+from tests.fuzz.conftest import TIMES, Target, examples
+from tests.scenario.conftest import BOT
 from tests.test_settings import LOCAL, NAMES, ODD, PUBLIC
 from tests.webhook.conftest import arm_id, trigger
+
+pytestmark = pytest.mark.timeout(300 * TIMES)
 
 MESSAGES, INCIDENTS = "/api/messages", "/api/incidents"
 
@@ -27,7 +31,7 @@ JUNK = [
     *(None, True, False, 0, -1, 7, 2**53, 1e308, 0.1, "", " ", "\n", "\x00", "\u202e\u200b", "é"),
     *("x" * 2_000, "<at>" * 50, "<at>Casemate</at>", "[x](http://evil.example)", "${x}", "{{x}}"),
     *("task", "comment", "all", "personal", "channel", "manual", "automatic", "true", BOT),
-    *("https://evil.example/", "http://127.0.0.1:1/", "http://[::1", "https://a:b@c/", "//x"),
+    *("https://evil.example/", "http://10.0.0.1/", "http://[::1", "https://a:b@c/", "//x"),
     *([], {}, [[]], [None], [{}], {"id": None}, {"id": "x"}, {"": ""}, {"id": {"id": {}}}),
     *(
         [7, "x"],
@@ -174,7 +178,7 @@ def test_nothing_grows(target: Target) -> None:
 
     def storm() -> int:
         for value in JUNK:
-            for path in ("type", "text", "value", "from.name", "conversation.conversationType"):
+            for path in ("type", "text", "conversation.conversationType"):
                 whole = target.activity(text="help")
                 target.post(MESSAGES, encoded(changed(whole, [(path, value)])))
             data = {"verb": "add", "proposal": value}
