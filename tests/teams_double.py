@@ -6,6 +6,7 @@ of a thread (docs: streaming-ux, rate-limit). What it has to complain about stan
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections import defaultdict
 from dataclasses import dataclass, field
@@ -73,6 +74,8 @@ class Teams:
         self.members: dict[str, list[Any]] = {}
         self.members_page = 500
         self.members_read: list[str] = []
+        self.members_open = asyncio.Event()
+        self.members_open.set()
         self.pace = 1.0
         self._kinds: dict[str, str] = {}
         self._times: dict[str, list[float]] = defaultdict(list)
@@ -201,6 +204,7 @@ class Teams:
         body: dict[str, Any] = {"members": self.members[team][start : start + size]}
         if start + size < len(self.members[team]):
             body["continuationToken"] = str(start + size)
+        await self.members_open.wait()
         return web.json_response(body)
 
     def _check(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any
@@ -166,6 +167,17 @@ async def test_an_event_in_the_team_tells_at_once(
     assert await status(bot) == first
     assert await status(bot, **in_team(kind)) == 202
     assert await status(bot) == second
+
+
+async def test_an_event_while_the_roster_is_read_is_not_lost(bot: Edges) -> None:
+    bot.teams.members_open.clear()
+    asking = asyncio.create_task(status(bot))
+    await bot.until(lambda: bot.teams.members_read)
+    bot.teams.members[TEAM] = []
+    assert await status(bot, **in_team("membersRemoved")) == 202
+    bot.teams.members_open.set()
+    assert await asking == 202
+    assert await status(bot) == 403
 
 
 async def test_an_event_elsewhere_changes_nothing(bot: Edges) -> None:
