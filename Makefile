@@ -5,7 +5,7 @@ CLIENT_PORT ?= 56150
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: run test check audit bench lock screenshots clean
+.PHONY: run test fuzz check audit bench lock screenshots clean
 
 run: $(VENV)/runtime client/node_modules bot/kusto/node_modules
 	@$(BIN)/python client/start.py --port $(CLIENT_PORT) --bot http://127.0.0.1:$(PORT)/api/messages & \
@@ -18,6 +18,10 @@ client/node_modules bot/kusto/node_modules: %/node_modules: %/package-lock.json
 
 test: $(VENV)/development bot/kusto/node_modules
 	$(BIN)/python -m pytest -n 2 --dist worksteal --cov --cov-report=term --cov-fail-under=95
+
+# A million examples where `make test` has twenty thousand, and other ones in each run.
+fuzz: $(VENV)/development
+	FUZZ_TIMES=50 $(BIN)/python -m pytest -n 2 --dist worksteal tests/fuzz
 
 check: $(VENV)/development
 	$(BIN)/ruff check .

@@ -32,8 +32,8 @@ from bot.teams.connector import Connector
 from bot.teams.edge import Admission
 from bot.teams.front import front
 from bot.teams.herald import TeamsHerald
-from bot.webhook.edge import Webhook
-from bot.webhook.tokens import EntraTokens, openid_metadata
+from bot.teams.roster import Roster
+from bot.webhook.front import posted_incidents
 from dialogs import clicker, leaver, responder
 from dialogs.announce import WORDING
 from dialogs.unfurl import unfurler
@@ -52,12 +52,20 @@ async def application(settings: Settings, clock: Clock | None = None) -> web.App
         services = await opened(settings, session, tokens, clock, parts)
         desk = services.desk
         loopback = settings.loopback_services
-        connector = Connector(session, clock, token=tokens.get(CONNECTOR_SCOPE), loopback=loopback)
+        connector = Connector(
+            session,
+            clock,
+            token=tokens.get(CONNECTOR_SCOPE),
+            loopback=loopback,
+            teams=not settings.local_mode,
+        )
+        team, tenants = settings.soc_team_id, settings.allowed_tenants
         keys = SigningKeys(session, settings.bot_openid_metadata, clock)
         admission = Admission(
             tokens=None if settings.local_mode else BotFrameworkTokens(keys, settings.bot_app_id),
-            tenants=settings.allowed_tenants,
+            tenants=tenants,
             loopback=loopback,
+            roster=Roster(connector, team, tenants, clock) if team else None,
         )
         owner = uuid.uuid4().hex
         announcements = Announcements(desk)
@@ -76,7 +84,7 @@ async def application(settings: Settings, clock: Clock | None = None) -> web.App
         desk = replace(desk, changed=watch.arrived)
         dialogs = responder(desk), clicker(desk), unfurler(desk), leaver(desk)
         edge, turns = front(connector, desk.store, clock, admission, *dialogs, owner)
-        webhook = posted_incidents(settings, session, clock, watch)
+        webhook = posted_incidents(settings, session, clock, watch.arrived)
         health = Health(services.checks, "store", clock)
 
         app = web.Application(middlewares=[gate.loopback_only] if settings.local_mode else [])
@@ -91,17 +99,6 @@ async def application(settings: Settings, clock: Clock | None = None) -> web.App
         starting = (*services.starting, watch)
         serving.live_with(app, starting, turns, desk.store, clock, keep, parts.pop_all())
         return app
-
-
-def posted_incidents(
-    settings: Settings, session: aiohttp.ClientSession, clock: Clock, watch: Watch
-) -> Webhook:
-    """The route that playbooks post incidents to; in local mode anyone on this machine may."""
-    tenant, authority = settings.bot_tenant_id, settings.entra_authority
-    keys = SigningKeys(session, openid_metadata(authority, tenant), clock)
-    audience, callers = settings.incident_webhook_audience, settings.incident_webhook_callers
-    tokens = EntraTokens(keys, authority, tenant, audience, callers)
-    return Webhook(None if settings.local_mode else tokens, watch.arrived, settings.workspace)
 
 
 def sandbox(port: int) -> int:

@@ -23,6 +23,12 @@ class Values:
     def _text(self, name: str) -> str:
         return self._environment.get(name, "").strip()
 
+    def _id(self, name: str) -> str:
+        value = self._text(name)
+        if not value.isprintable() or " " in value:
+            self._wrong(name, "must not hold spaces or control characters")
+        return value
+
     def _guid(self, name: str, needed_as: str = "") -> str:
         value = self._text(name).lower()
         if not value and needed_as:

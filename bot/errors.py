@@ -33,6 +33,7 @@
     │   ├── LogsTooSlow           the query ran into its time limit
     │   └── LogsDown              unreachable or 5xx
     ├── ClickRefused              a card's button that may not do what it says
+    ├── OverLimit                 more than one may ask for; try again after `retry_after` seconds
     ├── Undelivered               Teams did not take a message; `retire` when it never will
     └── Stopped                   the analyst pressed Stop; nothing more is to be said
 
@@ -244,6 +245,14 @@ class ClickRefused(CasemateError):
     def __init__(self, sentence: str, reason: str = "altered") -> None:
         super().__init__(sentence)
         self.reason = reason
+
+
+class OverLimit(CasemateError):
+    """An analyst or a tenant asked for more than they may; `retry_after` seconds later they may."""
+
+    def __init__(self, sentence: str, retry_after: int) -> None:
+        super().__init__(sentence)
+        self.retry_after = retry_after
 
 
 class Undelivered(CasemateError):

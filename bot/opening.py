@@ -16,6 +16,7 @@ from .azure.credentials import MODEL_SCOPE, Tokens, arm_scope, logs_scope
 from .azure.log_analytics import LogAnalytics
 from .azure.openai import AzureChatModel
 from .azure.sentinel import Sentinel
+from .desk.allowance import Allowance
 from .desk.casefile import CaseFiles
 from .desk.desk import Desk
 from .domain import budget
@@ -60,6 +61,7 @@ async def opened(
     parts.push_async_callback(schema.close)
     checker = Checker(size=settings.kql_checkers)
     parts.push_async_callback(checker.close)
+    count = await asyncio.to_thread(budget.counter)
     desk = Desk(
         workspace=settings.workspace,
         incidents=sentinel,
@@ -73,7 +75,8 @@ async def opened(
         clock=clock,
         prompts=await asyncio.to_thread(prompts.load, settings.prompts_dir),
         playbook=await asyncio.to_thread(playbook, settings.prompts_dir),
-        count=await asyncio.to_thread(budget.counter),
+        count=count,
+        allowance=Allowance(settings.limits, store, clock, count),
         prices=settings.model_prices,
     )
     checks: dict[str, Check] = {

@@ -15,6 +15,7 @@ from typing import Any, cast
 from .domain import endpoint
 from .domain.audience import accepted
 from .domain.incident import Workspace
+from .domain.limits import Limits
 from .domain.price import Prices
 from .environment import Values, is_guid
 from .errors import SettingsError
@@ -53,6 +54,7 @@ class Settings:
     poll_seconds: int
     enrich: str
     enrich_per_hour: int
+    limits: Limits
     tasks_also_as_comment: bool
     prompts_dir: Path | None
 
@@ -110,7 +112,7 @@ class _Reader(Values):
             bot_openid_metadata=self._url("BOT_OPENID_METADATA", PUBLIC_OPENID_METADATA),
             entra_authority=self._url("ENTRA_AUTHORITY", "https://login.microsoftonline.com"),
             allowed_tenants=tenants or frozenset(filter(None, [tenant])),
-            soc_team_id=self._text("SOC_TEAM_ID"),
+            soc_team_id=self._id("SOC_TEAM_ID"),
             incident_webhook_audience=audience,
             incident_webhook_callers=callers,
             model_base_url=self._url("AZURE_OPENAI_BASE_URL", None) + "/",
@@ -126,12 +128,11 @@ class _Reader(Values):
             audit_days=self._number("AUDIT_DAYS", 400, 0, 36_500),
             poll_seconds=self._number("POLL_SECONDS", 60, 0, 86_400),
             enrich=self._one_of("ENRICH", ("suggest", "off", "post")),
+            limits=self._limits(local),
             enrich_per_hour=self._number("ENRICH_PER_HOUR", 30, 0, 10_000),
             tasks_also_as_comment=self._yes("TASKS_ALSO_AS_COMMENT"),
             prompts_dir=self._folder("PROMPTS_DIR"),
         )
-        if settings.soc_team_id:
-            self._wrong("SOC_TEAM_ID", "is not available in this version: leave it unset")
         if self._one_of("WRITE_AS", ("bot", "analyst")) == "analyst":
             self._wrong("WRITE_AS", "analyst is not available in this version: set it to bot")
         if self._problems:
@@ -141,14 +142,12 @@ class _Reader(Values):
     def _webhook(self) -> tuple[str, frozenset[str]]:
         """Who may post incidents: both settings or neither, or the route would let nobody in."""
         audience, callers = (f"INCIDENT_WEBHOOK_{each}" for each in ("AUDIENCE", "CALLERS"))
-        value, listed = self._text(audience), self._guids(callers)
+        value, listed = self._id(audience), self._guids(callers)
         if listed and not value:
             self._wrong(audience, f"is missing: {callers} need the application they ask for")
         if value and not listed:
             self._wrong(callers, "is missing: the object ids of the identities that may post")
-        if value and (not value.isprintable() or " " in value):
-            self._wrong(audience, "must not hold spaces or control characters")
-        elif value and not accepted(value):
+        if value and not accepted(value):
             self._wrong(audience, "is Azure Resource Manager's: name the webhook's own application")
         return value, listed
 
@@ -170,6 +169,15 @@ class _Reader(Values):
         else:
             self._wrong("STORE_URL", "must look like sqlite:///casemate.db")
         return ""
+
+    def _limits(self, local: bool) -> Limits:
+        """In local mode nobody is authenticated, so that nobody can be held to a share."""
+        defaults = (0, 0, 0, 0) if local else (120, 1_200, 3_000_000, 30_000_000)
+        per = "REQUESTS_PER_MINUTE", "TOKENS_PER_DAY"
+        names = [f"{who}_{each}" for each in per for who in ("ANALYST", "TENANT")]
+        return Limits(
+            *(self._number(n, d, 0, 999_999_999) for n, d in zip(names, defaults, strict=True))
+        )
 
     def _prices(self) -> Prices | None:
         if not (value := self._text("MODEL_PRICES")):

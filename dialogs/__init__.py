@@ -36,6 +36,8 @@ from . import (
 from .focus import named
 
 _ADDRESSES = 10_000
+# In any one field of a card; some fields take less.
+MAX_INPUT_CHARS = 4_000
 
 Handler = Callable[[Desk, Said, Courier, Mention | None], Awaitable[Answered]]
 
@@ -114,6 +116,9 @@ def responder(desk: Desk) -> Respond:
     addresses: dict[str, str] = {}
 
     async def respond(said: Said, courier: Courier) -> Answered:
+        desk.allowance.request(said.analyst)
+        if refusal := ask.too_long(said):
+            return refusal
         place = said.place
         if addresses.get(place.conversation) != place.service_url:
             await announce.heard_from(desk, place)
@@ -121,7 +126,7 @@ def responder(desk: Desk) -> Respond:
                 addresses.clear()
             addresses[place.conversation] = place.service_url
         handler, mention = route(said.text)
-        return await handler(desk, said, courier, mention)
+        return await handler(desk.of(said.analyst), said, courier, mention)
 
     return respond
 
@@ -153,6 +158,9 @@ def clicker(desk: Desk) -> Click:
         return replace(clicking, then=finished)
 
     async def begun(clicked: Clicked) -> Clicking:
+        desk.allowance.request(clicked.analyst)
+        if any(isinstance(v, str) and len(v) > MAX_INPUT_CHARS for v in clicked.data.values()):
+            raise ClickRefused(f"Please type at most {MAX_INPUT_CHARS:,} characters.")
         verb = clicked.data.get("verb")
         if verb == "add":
             return await add.click(desk, postings, clicked)
@@ -163,7 +171,7 @@ def clicker(desk: Desk) -> Click:
         if verb == "incident":
             return await incident.click(desk, clicked)
         if long := LONG.get(str(verb)):
-            return long(desk, clicked)
+            return long(desk.of(clicked.analyst), clicked)
         raise ClickRefused("This button is not one of mine.")
 
     return click

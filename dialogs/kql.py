@@ -20,7 +20,7 @@ from bot.errors import ClickRefused
 from bot.ports import Answered, Clicked, Clicking, Courier, JsonObject, Reply, Said
 
 from . import incidents
-from .ask import said_again, too_long
+from .ask import said_again
 from .focus import focused
 from .incident import warned
 
@@ -64,8 +64,6 @@ def wants_query(text: str) -> bool:
 
 async def reply(desk: Desk, said: Said, courier: Courier, mention: Mention | None) -> Answered:
     """Write a query for what stands behind the word, or for the question as it is."""
-    if refusal := too_long(said):
-        return refusal
     ref = await focused(desk, said, mention)
     if ref is None:
         return await incidents.which(desk)

@@ -77,6 +77,11 @@ class Teams:
         self.refusals: list[Refusal] = []
         self.requests: list[tuple[str, str, dict[str, Any]]] = []
         self.tokens: list[str] = []
+        self.members: dict[str, list[Any]] = {}
+        self.members_page = 500
+        self.members_read: list[str] = []
+        self.members_open = asyncio.Event()
+        self.members_open.set()
         self.pace = 1.0
         self.hold: asyncio.Event | None = None
         self._kinds: dict[str, str] = {}
@@ -88,6 +93,7 @@ class Teams:
         self.app.router.add_post(base + "/{activity}", self._post)
         self.app.router.add_put(base + "/{activity}", self._put)
         self.app.router.add_delete(base + "/{activity}", self._delete)
+        self.app.router.add_get("/v3/conversations/{team}/pagedmembers", self._members)
 
     def knows(self, conversation: str, kind: str) -> None:
         """Tell the double what kind of conversation an id is."""
@@ -191,6 +197,25 @@ class Teams:
     async def _delete(self, request: web.Request) -> web.Response:
         self.sent.pop(request.match_info["activity"], None)
         return web.Response(status=200)
+
+    async def _members(self, request: web.Request) -> web.Response:
+        """A page of a team's members (docs: get-teams-context); only where the app is installed."""
+        team = request.match_info["team"]
+        self.members_read.append(team)
+        self.tokens.append(request.headers.get("Authorization", ""))
+        for refusal in self.refusals:
+            if refusal.times and refusal.method == "GET":
+                refusal.times -= 1
+                return web.json_response(refusal.body, status=refusal.status)
+        if team not in self.members:
+            return self._no(403, "BotNotInConversationRoster", "The bot is not part of the team.")
+        size = min(int(request.query["pageSize"]), self.members_page)
+        start = int(request.query.get("continuationToken", 0))
+        body: dict[str, Any] = {"members": self.members[team][start : start + size]}
+        if start + size < len(self.members[team]):
+            body["continuationToken"] = str(start + size)
+        await self.members_open.wait()
+        return web.json_response(body)
 
     def _check(
         self, request: web.Request, conversation: str, activity: dict[str, Any]

@@ -36,7 +36,7 @@ MAY_IMPORT = {
     "bot.kusto": "bot.domain bot.errors bot.ports",
     "bot.local": "bot.domain bot.errors bot.ports bot.records",
     "bot.teams": "bot.domain bot.errors bot.ports bot.wire bot.bodies bot.signing",
-    "bot.webhook": "bot.domain bot.errors bot.ports bot.bodies bot.signing",
+    "bot.webhook": "bot.domain bot.errors bot.ports bot.bodies bot.signing bot.settings",
     # what `app` hangs around them
     "bot.gate": "bot.domain",
     "bot.health": "bot.errors bot.ports",

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from bot.domain import endpoint
 from bot.domain.incident import Workspace
+from bot.domain.limits import Limits
 from bot.domain.price import Prices
 from bot.errors import SettingsError
 from bot.settings import Settings, from_process, overlaid
@@ -209,7 +210,9 @@ def test_values_go_before_the_process_environment(monkeypatch: pytest.MonkeyPatc
         ("PROMPTS_DIR", "app.py", "is not a folder"),
         ("PROMPTS_DIR", "x" * 5_000, "is not a folder"),
         ("PROMPTS_DIR", "a\0b", "is not a folder"),
-        ("SOC_TEAM_ID", "19:team", "is not available in this version"),
+        ("SOC_TEAM_ID", "the team", "must not hold spaces"),
+        ("ANALYST_REQUESTS_PER_MINUTE", "-1", "must be a whole number from 0"),
+        ("TENANT_TOKENS_PER_DAY", "1e6", "must be a whole number from 0"),
         ("WRITE_AS", "analyst", "is not available in this version"),
         ("WRITE_AS", "root", "must be one of: bot, analyst"),
         ("SENTINEL_WORKSPACES", "{}", "is not a JSON list of workspaces"),
@@ -308,6 +311,16 @@ def test_plain_http_is_for_loopback_only(url: str, wrong: str) -> None:
     assert wrong in said and bool(wrong) is bool(said)
 
 
+def test_limits_are_each_their_own_and_none_where_nobody_is_authenticated() -> None:
+    assert Settings.from_env(LOCAL).limits == Limits()
+    assert Settings.from_env(PUBLIC).limits == Limits(120, 1_200, 3_000_000, 30_000_000)
+    per = "REQUESTS_PER_MINUTE", "TOKENS_PER_DAY"
+    names = [f"{who}_{each}" for each in per for who in ("ANALYST", "TENANT")]
+    for base in (LOCAL, PUBLIC):
+        given = {name: str(number) for number, name in enumerate(names)}
+        assert Settings.from_env({**base, **given}).limits == Limits(0, 1, 2, 3)
+
+
 # --- secrets -------------------------------------------------------------------------------------
 
 
@@ -330,7 +343,8 @@ NAMES = [
     "ENTRA_AUTHORITY ALLOWED_TENANT_IDS SOC_TEAM_ID AZURE_OPENAI_BASE_URL AZURE_OPENAI_MODEL",
     "AZURE_OPENAI_API_KEY ARM_ENDPOINT LOG_ANALYTICS_ENDPOINT STORE_URL POLL_SECONDS ENRICH",
     "WRITE_AS ENRICH_PER_HOUR TASKS_ALSO_AS_COMMENT HISTORY_DAYS SENTINEL_WORKSPACES PROMPTS_DIR",
-    "INCIDENT_WEBHOOK_AUDIENCE INCIDENT_WEBHOOK_CALLERS AUDIT_DAYS",
+    "INCIDENT_WEBHOOK_AUDIENCE INCIDENT_WEBHOOK_CALLERS AUDIT_DAYS ANALYST_REQUESTS_PER_MINUTE",
+    "TENANT_REQUESTS_PER_MINUTE ANALYST_TOKENS_PER_DAY TENANT_TOKENS_PER_DAY",
 ]
 ODD = [
     "https://[",

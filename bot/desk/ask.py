@@ -26,6 +26,7 @@ from ..errors import (
     PromptFiltered,
 )
 from ..ports import AuditItem, Courier, Said, Usage
+from .alone import alone
 from .audit import accounted, question_item
 from .desk import Desk, new_id, new_marker
 from .fallback import playbook_answer
@@ -115,9 +116,8 @@ def request(desk: Desk, material: Material, question: str, tables: str = "") -> 
     """
     marker = new_marker()
     fenced = fence(material.evidence, marker, desk.clock.now())
-    system = desk.prompts["system"].text
     given = [tables, fenced] if tables else [fenced]
-    return conversation(system, given, material.turns, question, marker)
+    return conversation(desk.prompts["system"].text, given, material.turns, question, marker)
 
 
 def tamed(material: M) -> M:
@@ -137,6 +137,7 @@ def struck_by(error: ModelError) -> tuple[str, ...]:
 
 
 @accounted("question")
+@alone
 async def ask(
     desk: Desk,
     said: Said,

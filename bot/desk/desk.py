@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from prompts import Prompts
 from prompts.playbook import Playbook
 
 from ..domain.budget import Counter
 from ..domain.incident import IncidentRef, Workspace
+from ..domain.people import Analyst
 from ..domain.price import Prices
 from ..ports import ChatModel, Clock, Incidents, KqlChecker, Logs, Schema, Store
 from ..ports.outgoing import Outbox
+from .allowance import Allowance, Metered
 from .casefile import CaseFiles
 
 
@@ -38,9 +40,14 @@ class Desk:
     prompts: Prompts
     playbook: Playbook
     count: Counter
+    allowance: Allowance
     prices: Prices | None = None
     # Told of each incident that was changed from here.
     changed: Callable[[str], Awaitable[None]] = _nobody_is_told
+
+    def of(self, analyst: Analyst) -> Desk:
+        """The same desk for one analyst: what the model is asked here is on their account."""
+        return replace(self, model=Metered(self.model, self.allowance, analyst))
 
     def ref(self, incident_id: str) -> IncidentRef:
         """Name an incident of this workspace."""

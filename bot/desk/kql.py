@@ -31,6 +31,7 @@ from ..errors import (
     PromptFiltered,
 )
 from ..ports import AuditItem, Courier, JsonObject, Said, Usage
+from .alone import alone
 from .ask import Briefing, Material, alarmed, audited, brief, proposal, request, tamed, turn
 from .audit import accounted, fingerprint
 from .desk import Desk
@@ -88,6 +89,7 @@ class Bill:
 
 
 @accounted("kql")
+@alone
 async def write_query(
     desk: Desk, said: Said, ref: IncidentRef, question: str, courier: Courier
 ) -> Written:

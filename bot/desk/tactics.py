@@ -12,6 +12,7 @@ from ..domain.proposal import Item
 from ..domain.rendering import unmarked
 from ..errors import AnswerMalformed, ModelDown, ModelRefused, PromptFiltered
 from ..ports import Courier, JsonObject, Said, Usage
+from .alone import alone
 from .ask import (
     Asked,
     Briefing,
@@ -85,6 +86,7 @@ def prepared_tactics(desk: Desk, case: CaseFile) -> str:
 
 
 @accounted("tactics")
+@alone
 async def explain_tactics(desk: Desk, said: Said, ref: IncidentRef, courier: Courier) -> Asked:
     """Answer the word `tactics`; with the playbook's texts where the model cannot.
 

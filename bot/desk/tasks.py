@@ -13,6 +13,7 @@ from ..domain.proposal import Item, Proposal
 from ..domain.transcript import Turn
 from ..errors import AnswerMalformed, ModelDown, ModelRefused, PromptFiltered
 from ..ports import AuditItem, Courier, JsonObject, Said, Structured, Usage
+from .alone import alone
 from .ask import Briefing, Material, alarmed, audited, brief, proposal, struck_by, turn
 from .audit import accounted
 from .desk import Desk
@@ -51,6 +52,7 @@ class Proposed:
 
 
 @accounted("tasks")
+@alone
 async def propose_tasks(desk: Desk, said: Said, ref: IncidentRef, courier: Courier) -> Proposed:
     """Ask the model for tasks; the playbook's own where it cannot give any.
 

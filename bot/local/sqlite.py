@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 
 from ..domain.incident import IncidentRef
@@ -229,6 +230,14 @@ class SqliteStore(SqliteTrail):
         """The document kept under a name, or None."""
         rows = await self._db.rows("SELECT body FROM kept WHERE key = ?", key)
         return decoded(rows[0][0]) if rows else None
+
+    async def tally(
+        self, keys: Sequence[str], period: str, amount: int, now: datetime
+    ) -> tuple[int, ...]:
+        """Add to the numbers kept under these names, and give the sums."""
+        return await self._db.transaction(
+            lambda db: transactions.tally(db, keys, period, amount, now)
+        )
 
     async def sweep(self, now: datetime, keep: timedelta) -> None:
         """Delete what is older than `keep`, but not answers still owed, places, or the audit."""

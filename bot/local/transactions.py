@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -147,6 +148,22 @@ def share(db: sqlite3.Connection, proposal: Proposal, shared: bool, now: datetim
         (incident.workspace, incident.id, micros(now), proposal.id),
     )
     return added.rowcount == 1
+
+
+def tally(
+    db: sqlite3.Connection, keys: Sequence[str], period: str, amount: int, now: datetime
+) -> tuple[int, ...]:
+    """Add to kept numbers; one of an earlier period begins anew."""
+    sums: list[int] = []
+    for key in keys:
+        row = db.execute("SELECT body FROM kept WHERE key = ?", (key,)).fetchone()
+        last: JsonObject = decoded(row[0]) if row else {"period": "", "sum": 0}
+        total: int = amount + (last["sum"] if last["period"] >= period else 0)
+        if amount:
+            body = encoded({"period": max(period, last["period"]), "sum": total})
+            db.execute("INSERT OR REPLACE INTO kept VALUES (?, ?, ?)", (key, body, micros(now)))
+        sums.append(total)
+    return tuple(sums)
 
 
 def forget_analyst(db: sqlite3.Connection, tenant: str, analyst: str) -> Erased:

@@ -332,6 +332,15 @@ class Store(Trail, Protocol):
 
     async def kept(self, key: str) -> JsonObject | None: ...
 
+    async def tally(
+        self, keys: Sequence[str], period: str, amount: int, now: datetime
+    ) -> tuple[int, ...]:
+        """Add to the numbers kept under these names, as one, and give the sums, in their order.
+
+        Each counts one period (periods sort); a new one begins at nothing. 0 only reads.
+        """
+        ...
+
     async def sweep(self, now: datetime, keep: timedelta) -> None:
         """Delete histories, finished claims and proposals older than `keep`.
 

@@ -208,9 +208,9 @@ class running:
         logs = replace(await asyncio.to_thread(_logs), now=self._clock.now)
         await asyncio.to_thread(lambda: add_services(services, world, logs, pace=0.002))
         teams = Teams(self._clock)
-        services_url = await self._serve(services)
+        services_url = await self.serve(services)
         world.portal_url = services_url
-        teams_url = await self._serve(teams.app)
+        teams_url = await self.serve(teams.app)
         self.soc = Soc(teams, world, self._clock, ClientSession(), f"{teams_url}/")
         self.settings = Settings.from_env(
             {
@@ -232,14 +232,14 @@ class running:
 
     async def start(self) -> None:
         app = await application(self.settings, self._clock)
-        self.soc.bot_url = await self._serve(app)
+        self.soc.bot_url = await self.serve(app)
         self.soc.world.playbook_url = f"{self.soc.bot_url}/api/incidents"
 
     async def stop(self) -> None:
         """Stop the bot that was started last, as SIGTERM does."""
         await self._servers.pop().close()
 
-    async def _serve(self, app: web.Application) -> str:
+    async def serve(self, app: web.Application) -> str:
         server = TestServer(app)
         await server.start_server()
         self._servers.append(server)

@@ -506,6 +506,22 @@ class StoreContract:
         assert await other.kept("schema/soc?#\\/é") == {}
         assert await other.kept("schema") is None
 
+    async def test_numbers_add_up_over_processes_and_begin_anew_each_period(
+        self, open_store: OpenStore
+    ) -> None:
+        store, other = await open_store(), await open_store()
+        both = "tokens/contoso/ana/\\#?", "tokens/contoso"
+        assert await store.tally(both, "2026-11-24", 0, NOW) == (0, 0)
+        assert await store.tally(both, "2026-11-24", 7, NOW) == (7, 7)
+        assert await other.tally(both[1:], "2026-11-24", 5, NOW) == (12,)
+        adding = [each.tally(both, "2026-11-24", 1, NOW) for each in (store, other) for _ in "123"]
+        await asyncio.gather(*adding)
+        assert await store.tally(both, "2026-11-24", 0, NOW) == (13, 18)
+        assert await other.tally(both, "2026-11-25", 0, NOW) == (0, 0)
+        assert await other.tally(both, "2026-11-25", 2, NOW) == (2, 2)
+        # A process whose clock is behind counts for the day that has begun.
+        assert await store.tally(both, "2026-11-24", 3, NOW) == (5, 5)
+
     async def test_the_audit_gives_the_newest_lines_oldest_first(self, store: Store) -> None:
         lines = [line(f"step {n}", NOW + timedelta(seconds=n)) for n in range(5)]
         for item in (*lines, lines[4]):
