@@ -287,7 +287,7 @@ def verbs() -> set[str]:
 MAKES = {"Reply", "Unfurled", "Citation", "add_comment", "add_task"}
 ELEMENTS = {"text", "subtle", "title", "facts", "submit", "say", "execute", "open_link"}
 WAYS_OUT = {
-    *("bot.cards._offer", "bot.cards._parts", "bot.cards.act", "bot.cards.chat"),
+    *("bot.cards._copy", "bot.cards._offer", "bot.cards._parts", "bot.cards.act", "bot.cards.chat"),
     *("bot.cards.digest", "bot.cards.incident", "bot.cards.playbook", "bot.cards.proposal"),
     *("bot.cards.query", "bot.cards.rows"),
     *("bot.desk.act", "bot.desk.post"),
