@@ -51,6 +51,21 @@ def defang(text: str) -> str:
     return _WORD.sub(_defang_word, text)
 
 
+_ADDRESS = re.compile(r"(?:(?:https?|ftps?)://|www\.)[^\s<>\"'`|{}\\^\[\]]{1,400}", re.IGNORECASE)
+
+
+_LOOKED_AT = 20_000  # an answer is shorter; a hundred rows of cells may not be
+
+
+def addresses(text: str, most: int = 20) -> tuple[str, ...]:
+    """The web addresses in a text as they were before `defang`, for an analyst to copy.
+
+    They are live: a card lays each over several runs, of which none is (`cards/_copy.py`).
+    """
+    found = (each.rstrip(".,;:!?*_)") for each in _ADDRESS.findall(visible(text[:_LOOKED_AT])))
+    return tuple(dict.fromkeys(found))[:most]
+
+
 def _defang_word(found: re.Match[str]) -> str:
     word = found[0]
     if ":" not in word and "//" not in word and "www" not in word.lower():

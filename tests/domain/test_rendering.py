@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 
 from bot.domain.rendering import (
+    addresses,
     cut_html,
     defang,
     folded,
@@ -356,3 +357,18 @@ def test_a_long_text_takes_no_time_to_speak_of(text: str) -> None:
 )
 def test_lookalikes_fold_to_one_form(text: str, form: str) -> None:
     assert folded(text) == form
+
+
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        ("", ()),
+        ("see https://evil.example/a?b=1. Then", ("https://evil.example/a?b=1",)),
+        ("[a](http://x.y:80/z) **www.x.y**", ("http://x.y:80/z", "www.x.y")),
+        ("https://x.y https://x.y", ("https://x.y",)),
+        ("hxxps://x[.]y mailto:a@b.c 203.0.113.7", ()),
+        ("https://x.y/\u202ea", ("https://x.y/",)),
+    ],
+)
+def test_addresses_can_be_had_as_they_were(text: str, found: tuple[str, ...]) -> None:
+    assert addresses(text) == found

@@ -106,6 +106,7 @@ class Hand:
         self.pressed: set[tuple[str, str]] = set()
 
     async def say(self, chat: Chat, text: str) -> Sent:
+        await self.room.soc.clock.advance(4)
         answer = await chat.ask(text)
         await self.press_all(chat, answer, answer.card)
         return answer
@@ -119,6 +120,7 @@ class Hand:
             self.pressed.add(key)
             inputs = {name: value or taint() for name, value in INPUTS.items()}
             if action["type"] == "Action.Submit":
+                await self.room.soc.clock.advance(4)  # nobody presses faster than Teams takes
                 answer = await chat.submit({**data, **inputs}, replyToId=message.id)
                 await self.press_all(chat, answer, answer.card)
             else:
@@ -130,7 +132,7 @@ class Hand:
         status, body = await chat.post(activity)
         self.room.responses.append(body)
         assert status in (200, 400, 501)
-        await self.room.soc.clock.advance(2)
+        await self.room.soc.clock.advance(4)
 
 
 def buttons(card: Any) -> Iterator[dict[str, Any]]:
@@ -287,7 +289,7 @@ def verbs() -> set[str]:
 MAKES = {"Reply", "Unfurled", "Citation", "add_comment", "add_task"}
 ELEMENTS = {"text", "subtle", "title", "facts", "submit", "say", "execute", "open_link"}
 WAYS_OUT = {
-    *("bot.cards._offer", "bot.cards._parts", "bot.cards.act", "bot.cards.chat"),
+    *("bot.cards._copy", "bot.cards._offer", "bot.cards._parts", "bot.cards.act", "bot.cards.chat"),
     *("bot.cards.digest", "bot.cards.incident", "bot.cards.playbook", "bot.cards.proposal"),
     *("bot.cards.query", "bot.cards.rows"),
     *("bot.desk.act", "bot.desk.post"),
