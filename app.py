@@ -52,13 +52,8 @@ async def application(settings: Settings, clock: Clock | None = None) -> web.App
         services = await opened(settings, session, tokens, clock, parts)
         desk = services.desk
         loopback = settings.loopback_services
-        connector = Connector(
-            session,
-            clock,
-            token=tokens.get(CONNECTOR_SCOPE),
-            loopback=loopback,
-            teams=not settings.local_mode,
-        )
+        token, teams = tokens.get(CONNECTOR_SCOPE), not settings.local_mode
+        connector = Connector(session, clock, token=token, loopback=loopback, teams=teams)
         team, tenants = settings.soc_team_id, settings.allowed_tenants
         keys = SigningKeys(session, settings.bot_openid_metadata, clock)
         admission = Admission(
@@ -92,10 +87,8 @@ async def application(settings: Settings, clock: Clock | None = None) -> web.App
         app.router.add_post("/api/incidents", webhook.incidents)
         app.router.add_get("/healthz", health.healthz)
         app.router.add_get("/readyz", health.readyz)
-        keep = serving.Retention(
-            chats=timedelta(days=settings.history_days),
-            audit=timedelta(days=settings.audit_days),
-        )
+        days = settings.history_days, settings.audit_days
+        keep = serving.Retention(*(timedelta(days=each) for each in days))
         starting = (*services.starting, watch)
         serving.live_with(app, starting, turns, desk.store, clock, keep, parts.pop_all())
         return app

@@ -129,9 +129,9 @@ async def test_a_store_that_fails_does_not_hide_why_there_is_no_answer(room: Roo
 
     class Closing(Quiet):
         async def working(self, text: str) -> None:
+            await room.desk.store.close()
             raise Stopped("The analyst pressed Stop.")
 
-    await room.desk.store.close()
     with pytest.raises(Stopped):
         await ask(room.desk, room.said("x"), room.ref(), "x", Closing())
     await room.desk.store.open()
