@@ -5,18 +5,19 @@ CLIENT_PORT ?= 56150
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: run test check bench lock screenshots clean
+.PHONY: run test check bench manifest lock screenshots clean
 
 run: $(VENV)/runtime client/node_modules bot/kusto/node_modules
 	@$(BIN)/python client/start.py --port $(CLIENT_PORT) --bot http://127.0.0.1:$(PORT)/api/messages & \
 	exec $(BIN)/python app.py sandbox --port $(PORT)
 
-# Microsoft's local Teams client and its KQL language service: without npm the bot runs without them.
-client/node_modules bot/kusto/node_modules: %/node_modules: %/package-lock.json
+# Microsoft's local Teams client, KQL language service and manifest schemas: without npm the bot runs
+# without them.
+client/node_modules bot/kusto/node_modules manifest/node_modules: %/node_modules: %/package-lock.json
 	@command -v npm >/dev/null || { echo "No npm here: what $* needs of it is left out."; exit 0; }; \
 	cd $* && npm ci --ignore-scripts --no-audit --no-fund --silent && touch node_modules
 
-test: $(VENV)/development bot/kusto/node_modules
+test: $(VENV)/development bot/kusto/node_modules manifest/node_modules
 	$(BIN)/python -m pytest -n 2 --dist worksteal --cov --cov-report=term --cov-fail-under=95
 
 check: $(VENV)/development
@@ -26,6 +27,12 @@ check: $(VENV)/development
 
 bench: $(VENV)/development bot/kusto/node_modules
 	$(BIN)/python -m benchmarks
+
+# make manifest APP_ID=GUID [APP_VERSION= APP_PUBLISHER= APP_SITE= APP_PRIVACY= APP_TERMS=]
+# make hands its variables on in the environment; so no value meets a shell's quotes.
+manifest: manifest/node_modules
+	@$(PYTHON) manifest/build.py "APP_ID=$${APP_ID:-$$BOT_APP_ID}" "APP_VERSION=$$APP_VERSION" \
+	  "APP_PUBLISHER=$$APP_PUBLISHER" "APP_SITE=$$APP_SITE" "APP_PRIVACY=$$APP_PRIVACY" "APP_TERMS=$$APP_TERMS"
 
 screenshots: $(VENV)/development
 	$(BIN)/python docs/screenshots.py
@@ -45,4 +52,4 @@ $(VENV)/development: $(VENV)/runtime requirements-dev.txt
 	@touch $@
 
 clean:
-	rm -rf $(VENV) client/node_modules bot/kusto/node_modules .pytest_cache .ruff_cache .coverage
+	rm -rf $(VENV) client/node_modules bot/kusto/node_modules manifest/node_modules .pytest_cache .ruff_cache .coverage
