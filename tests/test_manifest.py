@@ -55,7 +55,10 @@ def test_every_command_is_a_word_of_the_bot(title: str) -> None:
     assert handler is not ask.reply and mention is None
 
 
-@pytest.mark.parametrize("handler", {each.handler for each in dialogs.ROUTES} | {act.status})
+HANDLERS = list(dict.fromkeys([*(each.handler for each in dialogs.ROUTES), act.status]))
+
+
+@pytest.mark.parametrize("handler", HANDLERS)
 def test_every_word_of_the_bot_is_a_command(handler: dialogs.Handler) -> None:
     assert handler in [dialogs.route(title)[0] for title in COMMANDS]
 
