@@ -5,7 +5,7 @@ CLIENT_PORT ?= 56150
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: run test check bench manifest lock screenshots clean
+.PHONY: run test check bench manifest lock sbom screenshots clean
 
 run: $(VENV)/runtime client/node_modules bot/kusto/node_modules
 	@$(BIN)/python client/start.py --port $(CLIENT_PORT) --bot http://127.0.0.1:$(PORT)/api/messages & \
@@ -37,9 +37,19 @@ manifest: manifest/node_modules
 screenshots: $(VENV)/development
 	$(BIN)/python docs/screenshots.py
 
+# Hashes of every file of a version, whatever its platform: pip then takes nothing else.
+COMPILE := $(BIN)/pip-compile -q --generate-hashes --allow-unsafe --strip-extras \
+  --no-emit-index-url --no-emit-find-links --no-header --no-annotate
+
 lock: $(VENV)/development
-	$(BIN)/pip-compile -q --no-emit-index-url --no-emit-find-links --strip-extras --no-header --no-annotate -o requirements.txt requirements.in
-	$(BIN)/pip-compile -q --no-emit-index-url --no-emit-find-links --strip-extras --no-header --no-annotate -o requirements-dev.txt requirements-dev.in
+	$(COMPILE) -o requirements.txt requirements.in
+	$(COMPILE) -o requirements-dev.txt requirements-dev.in
+
+# What is in the container, as CycloneDX: for a scanner of known weaknesses.
+sbom: $(VENV)/development
+	mkdir -p sbom
+	$(BIN)/cyclonedx-py requirements --pyproject pyproject.toml --output-reproducible -o sbom/python.cdx.json requirements.txt
+	npm sbom --prefix bot/kusto --package-lock-only --sbom-format cyclonedx > sbom/node.cdx.json
 
 $(VENV)/runtime: requirements.txt
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Casemate needs Python 3.11 or later")'
