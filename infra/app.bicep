@@ -100,7 +100,8 @@ resource app 'Microsoft.App/containerApps@2025-07-01' = {
           image: image
           // The KQL checker takes about 250 MB for each query that is checked at a time.
           resources: { cpu: json('1.0'), memory: '2Gi' }
-          env: concat(settings, secretSettings)
+          // What is empty is left to the bot's own default.
+          env: concat(filter(settings, each => !empty(each.value)), secretSettings)
           probes: [
             {
               type: 'Startup'

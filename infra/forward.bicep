@@ -9,12 +9,13 @@ param securityInsightsPrincipalId string
 resource connection 'Microsoft.Web/connections@2016-06-01' = {
   name: 'azuresentinel-${name}'
   location: location
-  // The workspace is read with the playbook's identity, nobody's sign-in.
+  // The published types know neither this nor the line below it; the service needs both for a
+  // connection that uses the playbook's own identity.
   #disable-next-line BCP187
   kind: 'V1'
   properties: {
     displayName: 'azuresentinel-${name}'
-    #disable-next-line BCP089
+    #disable-next-line BCP037 BCP089
     parameterValueType: 'Alternative'
     api: {
       id: subscriptionResourceId('Microsoft.Web/locations/managedApis', location, 'azuresentinel')

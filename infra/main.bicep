@@ -45,6 +45,9 @@ param securityInsightsPrincipalId string = ''
 param modelName string = 'gpt-5.4-mini'
 param modelVersion string = '2026-03-17'
 
+@description('Where a question may be worked on: DataZoneStandard stays in the EU or the US, Standard in the region.')
+param modelSku string = 'DataZoneStandard'
+
 @description('Thousands of tokens a minute.')
 param modelCapacity int = 100
 
@@ -111,6 +114,7 @@ module model 'model.bicep' = {
     principalId: principalId
     modelName: modelName
     modelVersion: modelVersion
+    sku: modelSku
     capacity: modelCapacity
   }
 }

@@ -6,6 +6,7 @@ param location string
 param principalId string
 param modelName string
 param modelVersion string
+param sku string
 param capacity int
 
 resource account 'Microsoft.CognitiveServices/accounts@2025-06-01' = {
@@ -46,7 +47,7 @@ resource filter 'Microsoft.CognitiveServices/accounts/raiPolicies@2025-06-01' = 
 resource deployment 'Microsoft.CognitiveServices/accounts/deployments@2025-06-01' = {
   parent: account
   name: modelName
-  sku: { name: 'DataZoneStandard', capacity: capacity }
+  sku: { name: sku, capacity: capacity }
   properties: {
     model: { format: 'OpenAI', name: modelName, version: modelVersion }
     raiPolicyName: filter.name

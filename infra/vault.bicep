@@ -7,7 +7,8 @@ param readerPrincipalId string
 param botAppPassword string
 
 resource vault 'Microsoft.KeyVault/vaults@2023-07-01' = {
-  name: 'kv-${name}-${uniqueString(resourceGroup().id)}'
+  // 24 characters at most
+  name: 'kv-${name}-${take(uniqueString(resourceGroup().id), 8)}'
   location: location
   properties: {
     tenantId: subscription().tenantId
