@@ -5,7 +5,7 @@ CLIENT_PORT ?= 56150
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: run test check bench manifest lock sbom screenshots clean
+.PHONY: run test check audit bench manifest lock sbom screenshots clean
 
 run: $(VENV)/runtime client/node_modules bot/kusto/node_modules
 	@$(BIN)/python client/start.py --port $(CLIENT_PORT) --bot http://127.0.0.1:$(PORT)/api/messages & \
@@ -25,6 +25,13 @@ check: $(VENV)/development
 	$(BIN)/ruff format --check .
 	$(BIN)/pyright
 
+# Known vulnerabilities of what is pinned; needs pypi.org's and npm's advisories. With --strict, what
+# could not be looked up fails as well.
+audit: $(VENV)/audit client/node_modules bot/kusto/node_modules
+	$(VENV)/pip-audit/bin/pip-audit --strict --no-deps --disable-pip -r requirements.txt -r requirements-dev.txt
+	cd bot/kusto && npm audit
+	cd client && npm audit
+
 bench: $(VENV)/development bot/kusto/node_modules
 	$(BIN)/python -m benchmarks
 
@@ -35,7 +42,7 @@ manifest: manifest/node_modules
 	  "APP_PUBLISHER=$$APP_PUBLISHER" "APP_SITE=$$APP_SITE" "APP_PRIVACY=$$APP_PRIVACY" "APP_TERMS=$$APP_TERMS"
 
 screenshots: $(VENV)/development
-	$(BIN)/python docs/screenshots.py
+	$(BIN)/python docs/screenshots.py http://127.0.0.1:$(CLIENT_PORT) docs/images --sandbox http://127.0.0.1:$(PORT)
 
 # Hashes of every file of a version, whatever its platform: pip then takes nothing else.
 COMPILE := $(BIN)/pip-compile -q --generate-hashes --allow-unsafe --strip-extras \
@@ -59,6 +66,12 @@ $(VENV)/runtime: requirements.txt
 
 $(VENV)/development: $(VENV)/runtime requirements-dev.txt
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements-dev.txt
+	@touch $@
+
+# In a place of its own: what it brings along must not change what is tested.
+$(VENV)/audit: $(VENV)/development
+	$(PYTHON) -m venv $(VENV)/pip-audit
+	$(VENV)/pip-audit/bin/python -m pip install --quiet --disable-pip-version-check pip-audit==2.10.1
 	@touch $@
 
 clean:

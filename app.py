@@ -9,6 +9,7 @@ from __future__ import annotations
 import sys
 import uuid
 from contextlib import AsyncExitStack
+from dataclasses import replace
 from datetime import timedelta
 
 import aiohttp
@@ -18,6 +19,7 @@ from bot import commands, gate, serving
 from bot.azure.credentials import CONNECTOR_SCOPE, tokens_for
 from bot.clock import SystemClock
 from bot.desk.announce import Announcements
+from bot.desk.deliver import Deliveries
 from bot.desk.enrich import Budget
 from bot.desk.watch import Watch
 from bot.health import Health
@@ -57,12 +59,12 @@ async def application(settings: Settings, clock: Clock | None = None) -> web.App
             loopback=loopback,
         )
         owner = uuid.uuid4().hex
-        dialogs = responder(desk), clicker(desk), unfurler(desk), leaver(desk)
-        edge, turns = front(connector, desk.store, clock, admission, *dialogs, owner)
-        announcements = Announcements(desk, TeamsHerald(connector), WORDING, owner)
+        announcements = Announcements(desk)
+        deliveries = Deliveries(desk, announcements, TeamsHerald(connector), WORDING, owner)
         watch = Watch(
             desk,
             announcements,
+            deliveries,
             owner,
             poll_seconds=settings.poll_seconds,
             mode=settings.enrich,
@@ -70,6 +72,9 @@ async def application(settings: Settings, clock: Clock | None = None) -> web.App
             tasks_as_comment=settings.tasks_also_as_comment,
         )
         parts.push_async_callback(watch.close)
+        desk = replace(desk, changed=watch.arrived)
+        dialogs = responder(desk), clicker(desk), unfurler(desk), leaver(desk)
+        edge, turns = front(connector, desk.store, clock, admission, *dialogs, owner)
         webhook = posted_incidents(settings, session, clock, watch)
         health = Health(services.checks, "store", clock)
 

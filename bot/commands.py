@@ -1,17 +1,22 @@
-"""The command line: `python app.py`, and `python app.py sandbox`."""
+"""The command line: `python app.py`, its sandbox, and the tools of whoever runs it."""
 
 from __future__ import annotations
 
 import argparse
+import asyncio
 import logging
 import sys
 from collections.abc import Awaitable, Callable, Sequence
+from pathlib import Path
 
 from aiohttp import web
 
-from . import serving
+from prompts import load
+from prompts.playbook import playbook
+
+from . import doctor, serving
 from .errors import CasemateError
-from .settings import Settings, from_process
+from .settings import Settings, from_process, prompts_dir
 
 
 def run(
@@ -27,14 +32,36 @@ def run(
     commands = parser.add_subparsers(dest="command")
     sandboxed = commands.add_parser("sandbox", help="run with a workspace that needs no account")
     sandboxed.add_argument("--port", type=int, default=3978)
+    commands.add_parser("doctor", help="try every service and say what is wrong")
+    prompts = commands.add_parser("prompts", help="prompts and playbook texts")
+    checked = prompts.add_subparsers(dest="verb", required=True).add_parser(
+        "check", help="read them all, and the files that replace ours"
+    )
+    checked.add_argument("folder", type=Path, nargs="?", help="instead of PROMPTS_DIR")
     chosen = parser.parse_args(arguments)
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
     logging.getLogger("httpx2").setLevel(logging.WARNING)
     try:
         if chosen.command == "sandbox":
             return sandbox(chosen.port)
+        if chosen.command == "doctor":
+            logging.getLogger().setLevel(logging.ERROR)
+            return asyncio.run(doctor.examine(from_process))
+        if chosen.command == "prompts":
+            return check_prompts(chosen.folder or prompts_dir())
         settings = from_process()
         return serving.run(settings, lambda: application(settings))
     except CasemateError as error:
         print(error.sentence, file=sys.stderr)
         return 2
+
+
+def check_prompts(folder: Path | None) -> int:
+    """Print each prompt with its hash and whose it is. Raises SettingsError for what is wrong."""
+    ours, all_of_them = load(), load(folder)
+    texts = playbook(folder)
+    for prompt in all_of_them:
+        whose = "ours" if prompt.hash == ours[prompt.name].hash else "yours"
+        print(f"{prompt.hash}  {whose:5}  {prompt.name}: {prompt.purpose}")
+    print(f"The playbook: {len(texts.tactics)} tactics and {len(texts.queries)} queries.")
+    return 0

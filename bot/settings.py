@@ -77,12 +77,14 @@ def from_process() -> Settings:
     return Settings.from_env(os.environ)
 
 
+def prompts_dir() -> Path | None:
+    """Read the one setting that `prompts check` needs."""
+    return Path(value) if (value := os.environ.get("PROMPTS_DIR", "").strip()) else None
+
+
 def overlaid(values: Mapping[str, str]) -> Settings:
     """Read `values`, and this process's environment where they name nothing."""
     return Settings.from_env({**os.environ, **values})
-
-
-_ARM_AUDIENCE = "is Azure Resource Manager's: name an application registered for the webhook"
 
 
 class _Reader:
@@ -171,7 +173,7 @@ class _Reader:
         if value and (not value.isprintable() or " " in value):
             self._wrong(audience, "must not hold spaces or control characters")
         elif value and not accepted(value):
-            self._wrong(audience, _ARM_AUDIENCE)
+            self._wrong(audience, "is Azure Resource Manager's: name the webhook's own application")
         return value, listed
 
     def _one_of(self, name: str, choices: tuple[str, ...]) -> str:

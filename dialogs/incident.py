@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from bot.cards import incident_card
 from bot.desk.desk import Desk
-from bot.domain.incident import Incident, IncidentRef, Mention
+from bot.domain.incident import CaseFile, IncidentRef, Mention
 from bot.domain.injection import warned
 from bot.domain.proposal import playbook_id
 from bot.errors import ClickRefused
@@ -37,15 +37,15 @@ def incident_id(desk: Desk, clicked: Clicked) -> str:
 
 async def shown(desk: Desk, ref: IncidentRef) -> Answered:
     """The incident as a card, with a warning where its text is addressed to an assistant."""
-    incident, card = await card_of(desk, ref)
-    words = f"Incident {incident.number} is in focus. What do you want to know?"
+    case, card = await card_of(desk, ref)
+    words = f"Incident {case.incident.number} is in focus. What do you want to know?"
     return Answered(Reply(words, (card,)))
 
 
-async def card_of(desk: Desk, ref: IncidentRef, done: str = "") -> tuple[Incident, JsonObject]:
-    """An incident and its card, with what was prepared for it. Raises SentinelError."""
+async def card_of(desk: Desk, ref: IncidentRef, done: str = "") -> tuple[CaseFile, JsonObject]:
+    """A case file and its card, with what was prepared for it. Raises SentinelError."""
     studied = await desk.cases.study(ref.id, desk.count)
     prepared = await desk.store.proposal(playbook_id(ref))
     writes = await desk.store.writes(playbook_id(ref)) if prepared else ()
     now, warnings = desk.clock.now(), warned(studied.warnings)
-    return studied.case.incident, incident_card(studied.case, now, warnings, done, prepared, writes)
+    return studied.case, incident_card(studied.case, now, warnings, done, prepared, writes)

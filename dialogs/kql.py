@@ -152,7 +152,7 @@ def refine(desk: Desk, clicked: Clicked) -> Clicking:
         if proposal.query is None:
             raise ClickRefused("This card holds no query.")
         question = (
-            f"Change this query:\n\n```kql\n{proposal.query.kql}\n```\n\n"
+            f"Change this query:\n\n```kql\n{proposal.query.body}\n```\n\n"
             f"What should be different: {how.strip()}"
         )
         said = Said(clicked.id, clicked.analyst, clicked.place, f"Refine: {how}", clicked.at)

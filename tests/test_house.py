@@ -40,7 +40,8 @@ MAY_IMPORT = {
     "bot.gate": "bot.domain",
     "bot.health": "bot.errors bot.ports",
     "bot.opening": "bot prompts",
-    "bot.commands": "bot.errors bot.serving bot.settings",
+    "bot.commands": "bot.errors bot.serving bot.settings bot.doctor prompts",
+    "bot.doctor": "bot prompts",
     "bot.serving": "bot.errors bot.ports bot.settings bot.teams",
     # what runs beside the bot, and is never imported by it
     "sandbox": "bot.domain bot.settings bot.serving prompts",
@@ -56,7 +57,7 @@ ONLY_IN = {
     "duckdb": "sandbox",
     "aiohttp": (
         "app bot.teams bot.webhook bot.azure bot.wire bot.bodies bot.signing bot.gate bot.health "
-        "bot.serving bot.opening bot.commands sandbox"
+        "bot.serving bot.opening bot.commands bot.doctor sandbox"
     ),
     "jwt": "bot.signing",
 }

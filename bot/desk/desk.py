@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import secrets
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
 from prompts import Prompts
@@ -14,6 +15,10 @@ from ..domain.price import Prices
 from ..ports import ChatModel, Clock, Incidents, KqlChecker, Logs, Schema, Store
 from ..ports.outgoing import Outbox
 from .casefile import CaseFiles
+
+
+async def _nobody_is_told(incident_id: str) -> None:
+    pass
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +39,8 @@ class Desk:
     playbook: Playbook
     count: Counter
     prices: Prices | None = None
+    # Told of each incident that was changed from here.
+    changed: Callable[[str], Awaitable[None]] = _nobody_is_told
 
     def ref(self, incident_id: str) -> IncidentRef:
         """Name an incident of this workspace."""

@@ -141,6 +141,8 @@ async def write_once(
         if write.guid not in there:
             await _write(desk, proposal, write)
         await desk.store.end_write(write, _audited(desk, proposal, write, by.tenant))
+    if missing:
+        await desk.changed(proposal.incident.id)
 
 
 async def _already_there(

@@ -72,7 +72,7 @@ def counted(rows: Rows) -> str:
 
 def _turn(desk: Desk, clicked: Clicked, query: WrittenQuery, rows: Rows) -> Turn:
     """The run as a part of the conversation, so that "explain these rows" has rows to explain."""
-    question = f"I ran this query:\n\n```kql\n{query.kql}\n```"
+    question = f"I ran this query:\n\n```kql\n{query.body}\n```"
     data = as_lines(rows, ROWS_CHARS) if rows.rows else ""
     answer = f"The query returned {counted(rows)}."
     tokens = desk.count(question) + desk.count(data) + desk.count(answer)

@@ -16,14 +16,15 @@ from .ask import (
     Asked,
     Briefing,
     Material,
+    alarmed,
     audited,
     brief,
-    entries,
     proposal,
-    structured,
+    struck_by,
     turn,
 )
 from .desk import Desk
+from .structured import entries, structured
 
 MAX_TACTICS = 20
 MAX_CHARS = 1_500
@@ -97,6 +98,7 @@ async def explain_tactics(desk: Desk, said: Said, ref: IncidentRef, courier: Cou
         text, usage = await model_tactics(desk, briefing)
     except (ModelDown, ModelRefused, PromptFiltered, AnswerMalformed) as error:
         text = prepared_tactics(desk, briefing.case)
+        briefing = alarmed(briefing, struck_by(error))
         return Asked(
             text=text,
             briefing=briefing,
@@ -105,6 +107,7 @@ async def explain_tactics(desk: Desk, said: Said, ref: IncidentRef, courier: Cou
             note=f"{error.sentence} These texts come from the playbook: no model wrote them.",
             by_model=False,
         )
+    briefing = alarmed(briefing, usage.shields)
     return Asked(
         text=text,
         briefing=briefing,

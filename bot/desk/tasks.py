@@ -13,9 +13,10 @@ from ..domain.proposal import Item, Proposal
 from ..domain.transcript import Turn
 from ..errors import AnswerMalformed, ModelDown, ModelRefused, PromptFiltered
 from ..ports import AuditItem, Courier, JsonObject, Said, Structured, Usage
-from .ask import Briefing, Material, audited, brief, entries, proposal, structured, turn
+from .ask import Briefing, Material, alarmed, audited, brief, proposal, struck_by, turn
 from .desk import Desk
 from .fallback import playbook_tasks
+from .structured import entries, structured
 
 MAX_CHARS = 2_000
 MAX_TASKS = 10
@@ -58,8 +59,8 @@ async def propose_tasks(desk: Desk, said: Said, ref: IncidentRef, courier: Couri
     try:
         items, usage = await model_tasks(desk, briefing)
     except (ModelDown, ModelRefused, PromptFiltered, AnswerMalformed) as error:
-        return _from_playbook(desk, briefing, error.sentence)
-    return _good(desk, briefing, items, usage)
+        return _from_playbook(desk, alarmed(briefing, struck_by(error)), error.sentence)
+    return _good(desk, alarmed(briefing, usage.shields), items, usage)
 
 
 async def model_tasks(desk: Desk, material: Material) -> tuple[tuple[Item, ...], Usage]:

@@ -78,6 +78,7 @@ def _dotless(host: str) -> str:
 _LINK = re.compile(r"!(?=\[)|\](?=[(\[:])")
 # What starts a tag or an entity, which may stand for a hidden character.
 _HTML = re.compile(r"<(?=[a-z/!?])|&(?=#?\w{1,40};)", re.IGNORECASE)
+_TAG = re.compile(r"<(?=[a-z/!?])", re.IGNORECASE)
 # What starts a card expression.
 _EXPRESSION = re.compile(r"\$(?=\{)|\{(?=\{)")
 
@@ -105,8 +106,13 @@ def plain(text: str, limit: int) -> str:
 
 
 def unmarked(text: str, limit: int) -> str:
-    """Render untrusted text as one line for a field without markup, such as a task's title."""
+    """Render untrusted text as one line for a field without markup, such as a task's title.
+
+    Who shows it may read HTML, Markdown or neither, so what would begin a tag, a link or a card's
+    expression is broken with a space: escaped, it would stand there as an entity where it does not.
+    """
     line = " ".join(defang(visible(text)).split())
+    line = _EXPRESSION.sub(r"\g<0> ", _LINK.sub(r"\g<0> ", _TAG.sub("< ", line)))
     return line if len(line) <= limit else line[: limit - 1].rstrip() + "…"
 
 

@@ -244,5 +244,5 @@ class SqliteStore:
         return tuple(audit_item_of(decoded(item)) for (item,) in reversed(rows))
 
     async def sweep(self, now: datetime, keep: timedelta) -> None:
-        """Delete what is older than `keep`, but not what is still owed, places, or the audit."""
-        await self._db.transaction(lambda db: transactions.sweep(db, now - keep))
+        """Delete what is older than `keep`, but not answers still owed, places, or the audit."""
+        await self._db.transaction(lambda db: transactions.sweep(db, now, keep))

@@ -6,6 +6,7 @@ import sqlite3
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from ..domain.announcement import NEWS
 from ..domain.proposal import Proposal, Write
 from ..domain.transcript import Thread, Turn
 from ..ports import AuditItem, Claim, Erased, JsonObject, Outcome
@@ -190,9 +191,9 @@ def forget_analyst(db: sqlite3.Connection, tenant: str, analyst: str) -> Erased:
     return Erased(turns.rowcount, proposals.rowcount)
 
 
-def sweep(db: sqlite3.Connection, before: datetime) -> None:
-    """Delete what is older, but not what is still owed, places, or the audit."""
-    old = (micros(before),)
+def sweep(db: sqlite3.Connection, now: datetime, keep: timedelta) -> None:
+    """Delete what is older than `keep`, but not answers still owed, places, or the audit."""
+    old = (micros(now - keep),)
     db.execute("DELETE FROM claims WHERE finished < ?", old)
     db.execute("DELETE FROM turns WHERE asked < ?", old)
     db.execute("DELETE FROM focus WHERE at < ?", old)
@@ -201,7 +202,11 @@ def sweep(db: sqlite3.Connection, before: datetime) -> None:
     )
     db.execute("DELETE FROM proposals WHERE created < ?", old)
     db.execute("DELETE FROM writes WHERE at < ?", old)
-    db.execute("DELETE FROM announcements WHERE wanted = sent AND due < ?", old)
+    # While an incident is news, that it was announced and prepared is not forgotten.
+    old_news = (micros(now - max(keep, NEWS)),)
+    db.execute("DELETE FROM announcements WHERE due < ?", old_news)
+    db.execute("DELETE FROM kept WHERE at < ?", old_news)
+    db.execute("DELETE FROM leases WHERE until < ?", old_news)
 
 
 def _write_columns(write: Write) -> tuple[Any, ...]:

@@ -32,12 +32,16 @@ class Clock(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Usage:
-    """What an answer cost, in tokens, and who gave it: the last thing a stream yields."""
+    """What an answer cost, in tokens, and who gave it: the last thing a stream yields.
+
+    `shields` names what the service itself found in the prompt: `jailbreak`, `indirect_attack`.
+    """
 
     model: str
     prompt_tokens: int = 0
     completion_tokens: int = 0
     cached_tokens: int = 0
+    shields: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -346,7 +350,10 @@ class Store(Protocol):
     async def kept(self, key: str) -> JsonObject | None: ...
 
     async def sweep(self, now: datetime, keep: timedelta) -> None:
-        """Delete histories, finished claims, proposals and announcements older than `keep`."""
+        """Delete histories, finished claims and proposals older than `keep`.
+
+        So are announcements, and documents that were not kept again, but none that are still news.
+        """
         ...
 
 

@@ -208,7 +208,10 @@ def test_a_plain_line_reads_as_the_text_did(text: str) -> None:
         ("one  two\nthree", 20, "one two three"),
         ("one two three", 9, "one two…"),
         ("https://evil.example", 99, "hxxps://evil[.]example"),
-        ("<b>*x*</b>", 99, "<b>*x*</b>"),
+        ("<b>*x*</b>", 99, "< b>*x*< /b>"),
+        ("x < 5, a<5", 99, "x < 5, a<5"),
+        ("${x} {{y}}", 99, "$ {x} { {y}}"),
+        ("![p](evil.example) [a][b]", 99, "! [p] (evil.example) [a] [b]"),
         ("a\u202eb", 99, "a[U+202E]b"),
         (" ", 9, ""),
     ],
@@ -222,6 +225,7 @@ def test_a_line_for_a_field_without_markup(text: str, limit: int, line: str) -> 
 def test_a_line_keeps_to_its_limit(text: str, limit: int) -> None:
     line = unmarked(text, limit)
     assert len(line) <= limit and "\n" not in line
+    assert not {"link_open", "image", "html_inline", "html_block"} & set(parsed(line)), line
     assert not HIDDEN.search(line) and not AUTOLINK.search(line)
 
 

@@ -233,6 +233,11 @@ class running:
     async def start(self) -> None:
         app = await application(self.settings, self._clock)
         self.soc.bot_url = await self._serve(app)
+        self.soc.world.playbook_url = f"{self.soc.bot_url}/api/incidents"
+
+    async def stop(self) -> None:
+        """Stop the bot that was started last, as SIGTERM does."""
+        await self._servers.pop().close()
 
     async def _serve(self, app: web.Application) -> str:
         server = TestServer(app)

@@ -518,8 +518,8 @@ class StoreContract:
             await store.begin_write(write(proposal=key, at=at))
             await store.share(proposal(key), True, NOW)
             await store.set_focus("contoso", key, "jane", INCIDENT, at)
+            await store.keep(key, {"tables": []}, at)
         await store.accept(replace(claim("owed"), accepted=LONG_AGO))
-        await store.keep("schema/soc", {"tables": []}, LONG_AGO)
         await store.record(line("asked", LONG_AGO))
 
         await store.sweep(NOW, KEEP)
@@ -531,7 +531,7 @@ class StoreContract:
         assert await store.focus("contoso", "old", "jane") is None
         assert await store.focus("contoso", "new", "jane") == INCIDENT
         assert await store.audit(INCIDENT, 9) == (line("asked", LONG_AGO),)
-        assert await store.kept("schema/soc") == {"tables": []}
+        assert (await store.kept("old"), await store.kept("new")) == (None, {"tables": []})
         assert await store.waiting(NOW) == (CHAT,)
         assert not await store.accept(claim("finished new"))
         assert not await store.accept(claim("owed"))

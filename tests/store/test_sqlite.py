@@ -13,6 +13,7 @@ import pytest
 from bot.errors import StoreError
 from bot.local.sqlite import SqliteStore
 from bot.ports import Outcome, Store
+from bot.ports.outgoing import Outbox
 from tests.store.contract import (
     CHAT,
     INCIDENT,
@@ -26,6 +27,7 @@ from tests.store.contract import (
     proposal,
     turn,
 )
+from tests.store.outbox_contract import OpenOutbox, OutboxContract
 
 ROOT = Path(__file__).parents[2]
 
@@ -50,8 +52,27 @@ async def open_store(path: Path) -> AsyncIterator[OpenStore]:
         await store.close()
 
 
+@pytest.fixture
+async def open_outbox(path: Path) -> AsyncIterator[OpenOutbox]:
+    opened: list[SqliteStore] = []
+
+    async def open_outbox() -> Outbox:
+        store = SqliteStore(str(path), wait=30)
+        opened.append(store)
+        await store.open()
+        return store.outbox
+
+    yield open_outbox
+    for store in opened:
+        await store.close()
+
+
 class TestSqlite(StoreContract):
     """The contract, over a file."""
+
+
+class TestOutbox(OutboxContract):
+    """The outbox's contract, over the same file."""
 
 
 class TestInMemory:

@@ -157,6 +157,7 @@ def environment(tmp_path: Path, **changes: str) -> dict[str, str]:
         "SENTINEL_RESOURCE_GROUP": "soc",
         "SENTINEL_WORKSPACE": "soc-logs",
         "SENTINEL_WORKSPACE_ID": TENANT,
+        "KQL_CHECKERS": "0",
         "STORE_URL": f"sqlite:///{tmp_path / 'casemate.db'}",
         **changes,
     }
