@@ -27,10 +27,11 @@ check: $(VENV)/development
 
 # Known vulnerabilities of what is pinned; needs pypi.org's and npm's advisories. With --strict, what
 # could not be looked up fails as well.
-audit: $(VENV)/audit client/node_modules bot/kusto/node_modules
+audit: $(VENV)/audit client/node_modules bot/kusto/node_modules manifest/node_modules
 	$(VENV)/pip-audit/bin/pip-audit --strict --no-deps --disable-pip -r requirements.txt -r requirements-dev.txt
 	cd bot/kusto && npm audit
 	cd client && npm audit
+	cd manifest && npm audit
 
 bench: $(VENV)/development bot/kusto/node_modules
 	$(BIN)/python -m benchmarks

@@ -23,7 +23,6 @@ resource bot 'Microsoft.BotService/botServices@2022-09-15' = {
     msaAppTenantId: subscription().tenantId
     msaAppType: managed ? 'UserAssignedMSI' : 'SingleTenant'
     msaAppMSIResourceId: managed ? managedIdentityId : null
-    disableLocalAuth: true
   }
 }
 

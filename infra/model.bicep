@@ -21,7 +21,7 @@ resource account 'Microsoft.CognitiveServices/accounts@2025-06-01' = {
   }
 }
 
-resource filter 'Microsoft.CognitiveServices/accounts/raiPolicies@2025-06-01' = {
+resource policy 'Microsoft.CognitiveServices/accounts/raiPolicies@2025-06-01' = {
   parent: account
   name: 'security-text'
   properties: {
@@ -50,7 +50,7 @@ resource deployment 'Microsoft.CognitiveServices/accounts/deployments@2025-06-01
   sku: { name: sku, capacity: capacity }
   properties: {
     model: { format: 'OpenAI', name: modelName, version: modelVersion }
-    raiPolicyName: filter.name
+    raiPolicyName: policy.name
     // A model changes when its operator has measured the next one.
     versionUpgradeOption: 'OnceCurrentVersionExpired'
   }

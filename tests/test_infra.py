@@ -340,7 +340,7 @@ def test_the_playbook_posts_to_the_bots_route() -> None:
 
 
 def test_only_the_gravest_blocks_and_attacks_on_the_model_are_marked() -> None:
-    filters = body(made("model.bicep")["filter"])["properties"]["contentFilters"]
+    filters = body(made("model.bicep")["policy"])["properties"]["contentFilters"]
     for each in filters:
         assert each["enabled"] is True
         assert each["blocking"] == (each.get("severityThreshold") == "High")
