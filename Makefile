@@ -45,13 +45,15 @@ manifest: manifest/node_modules
 screenshots: $(VENV)/development
 	$(BIN)/python docs/screenshots.py http://127.0.0.1:$(CLIENT_PORT) docs/images --sandbox http://127.0.0.1:$(PORT)
 
-# Hashes of every file of a version, whatever its platform: pip then takes nothing else.
-COMPILE := $(BIN)/pip-compile -q --generate-hashes --allow-unsafe --strip-extras \
+# Hashes of every file of a version, whatever its platform: pip then takes nothing else. Extras stay,
+# since pip may look for `coverage[toml]` apart from `coverage`; a constraint must not name them.
+COMPILE := $(BIN)/pip-compile -q --generate-hashes --allow-unsafe --no-strip-extras \
   --no-emit-index-url --no-emit-find-links --no-header --no-annotate
 
 lock: $(VENV)/development
 	$(COMPILE) -o requirements.txt requirements.in
-	$(COMPILE) -o requirements-dev.txt requirements-dev.in
+	sed 's/\[.*\]==/==/' requirements.txt > $(VENV)/constraints.txt
+	$(COMPILE) -c $(VENV)/constraints.txt -o requirements-dev.txt requirements-dev.in
 
 # What is in the container, as CycloneDX: for a scanner of known weaknesses.
 sbom: $(VENV)/development
