@@ -11,11 +11,14 @@ import subprocess
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from importlib.metadata import distributions
 from pathlib import Path
 
 import aiohttp
 import pytest
 from aiohttp.test_utils import unused_port
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
 
 from bot.kusto.checker import FOLDER
 from bot.kusto.isolate import SERVICE
@@ -159,6 +162,28 @@ def test_every_package_is_locked_by_hash_and_no_registry_is_named(name: str) -> 
     packages = [each for each in re.split(r"\n(?=\S)", text) if not each.startswith("#")]
     assert [each for each in packages if not re.search(r"==\S+.*--hash=sha256:", each, re.S)] == []
     assert "://" not in text and "--index-url" not in text
+
+
+LOCKED = {
+    canonicalize_name(name): set(filter(None, extras.split(",")))
+    for file in ("requirements.txt", "requirements-dev.txt")
+    for name, extras in re.findall(
+        r"^([\w.-]+)(?:\[(.*)\])?==", (ROOT / file).read_text("utf-8"), re.MULTILINE
+    )
+}
+
+
+def test_what_is_needed_with_extras_is_locked_with_them() -> None:
+    """Or pip, asked for `coverage[toml]`, takes the newest coverage, which has no hash here."""
+    without = []
+    for package in distributions():
+        needs = map(Requirement, package.requires or [])
+        on = ["", *LOCKED.get(canonicalize_name(package.name), set())]
+        for need in needs if canonicalize_name(package.name) in LOCKED else ():
+            asked = not need.marker or any(need.marker.evaluate({"extra": each}) for each in on)
+            if asked and need.extras - LOCKED.get(canonicalize_name(need.name), need.extras):
+                without.append(f"{package.name} needs {need}")
+    assert without == []
 
 
 def test_hadolint_finds_nothing() -> None:
