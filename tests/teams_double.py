@@ -66,7 +66,8 @@ class Refusal:
 class Teams:
     """The double: mount `app`, then look at `sent`, `messages` and `violations`.
 
-    With a `hold` it takes messages, and answers when that event has come.
+    With a `hold` it takes messages, and answers when that event has come; `nameless`, it takes
+    them and gives no id.
     """
 
     def __init__(self, clock: Any) -> None:
@@ -84,6 +85,7 @@ class Teams:
         self.members_open.set()
         self.pace = 1.0
         self.hold: asyncio.Event | None = None
+        self.nameless = False
         self._kinds: dict[str, str] = {}
         self._times: dict[str, list[float]] = defaultdict(list)
         self._streamed_at: dict[str, float] = {}
@@ -130,6 +132,8 @@ class Teams:
             return self._no(400, "BadRequest", "Activity must include text or attachments")
         sent = Sent(f"a-{len(self.sent):05d}", conversation, [activity])
         self.sent[sent.id] = sent
+        if self.nameless:
+            return web.json_response({}, status=202)
         return web.json_response({"id": sent.id}, status=201)
 
     def _stream(

@@ -18,7 +18,8 @@ class TeamsHerald:
         """Send a message; its activity's id comes back. Raises Undelivered."""
         message = addressed(_announcement(reply), place)
         answer = await self._connector.post(place.service_url, place.conversation, message)
-        return delivered_id(answer)
+        # Without an id it would be taken for not sent, and sent again: this one edits nothing (404).
+        return delivered_id(answer) or "unknown"
 
     async def edit(self, place: Place, activity: str, reply: Reply) -> None:
         """Put another message in the place of one that was sent. Raises Undelivered."""

@@ -286,3 +286,16 @@ async def test_suggest_prepares_the_card_and_a_click_adds(clock: FakeClock, tmp_
         assert "Incident 4009" in json.dumps(card["value"])
         assert any("KQL to run" in json.dumps(task) for task in case.tasks.values())
         await soc.until(lambda: "Added to the incident by Ana" in told(there))
+
+
+async def test_a_message_that_got_no_id_is_not_sent_again(soc: Soc) -> None:
+    chat = await subscribed(soc)
+    soc.teams.nameless = True
+    case = arrives(soc, 4090)
+    await hook(soc, case)
+    await soc.until(lambda: about(chat, 4090))
+    case.incident["properties"]["severity"] = "Low"
+    soc.world.touch(case)
+    await hook(soc, case)
+    await pass_time(soc, 60)
+    assert len(about(chat, 4090)) == 1
