@@ -18,7 +18,7 @@ class TeamsHerald:
         """Send a message; its activity's id comes back. Raises Undelivered."""
         message = addressed(_announcement(reply), place)
         answer = await self._connector.post(place.service_url, place.conversation, message)
-        # Without an id it would be taken for not sent, and sent again: this one edits nothing (404).
+        # Without an id it would be taken for not sent. This one names nothing: an edit finds none.
         return delivered_id(answer) or "unknown"
 
     async def edit(self, place: Place, activity: str, reply: Reply) -> None:
