@@ -293,7 +293,7 @@ WAYS_OUT = {
     *("bot.cards.digest", "bot.cards.incident", "bot.cards.playbook", "bot.cards.proposal"),
     *("bot.cards.query", "bot.cards.rows"),
     *("bot.desk.act", "bot.desk.post"),
-    *("bot.teams.bot", "bot.teams.invokes", "bot.teams.messages"),
+    *("bot.teams.bot", "bot.teams.invokes", "bot.teams.messages", "bot.teams.roster"),
     *("dialogs.act", "dialogs.announce", "dialogs.ask", "dialogs.cost", "dialogs.forget"),
     *("dialogs.handover", "dialogs.help", "dialogs.history", "dialogs.incident"),
     *("dialogs.incidents", "dialogs.kql", "dialogs.unfurl"),
