@@ -7,17 +7,16 @@ from __future__ import annotations
 
 import json
 import os
-import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, cast
-from uuid import UUID
 
 from .domain import endpoint
 from .domain.audience import accepted
 from .domain.incident import Workspace
 from .domain.price import Prices
+from .environment import Values, is_guid
 from .errors import SettingsError
 
 PUBLIC_OPENID_METADATA = "https://login.botframework.com/v1/.well-known/openidconfiguration"
@@ -85,11 +84,7 @@ def overlaid(values: Mapping[str, str]) -> Settings:
 _ARM_AUDIENCE = "is Azure Resource Manager's: name an application registered for the webhook"
 
 
-class _Reader:
-    def __init__(self, environment: Mapping[str, str]) -> None:
-        self._environment = environment
-        self._problems: list[str] = []
-
+class _Reader(Values):
     def read(self) -> Settings:
         app_id = self._guid("BOT_APP_ID")
         local = not app_id
@@ -139,27 +134,6 @@ class _Reader:
             raise SettingsError(self._problems)
         return settings
 
-    def _wrong(self, name: str, what: str) -> None:
-        self._problems.append(f"{name} {what}")
-
-    def _text(self, name: str) -> str:
-        return self._environment.get(name, "").strip()
-
-    def _guid(self, name: str, needed_as: str = "") -> str:
-        value = self._text(name).lower()
-        if not value and needed_as:
-            self._wrong(name, f"is missing: {needed_as}")
-        elif value and not _is_guid(value):
-            self._wrong(name, "is not a GUID")
-        return value
-
-    def _guids(self, name: str) -> frozenset[str]:
-        listed = [each.strip().lower() for each in self._text(name).split(",")]
-        for each in filter(None, listed):
-            if not _is_guid(each):
-                self._wrong(name, f"holds {each[:60]!r}, which is not a GUID")
-        return frozenset(filter(None, listed))
-
     def _webhook(self) -> tuple[str, frozenset[str]]:
         """Who may post incidents: both settings or neither, or the route would let nobody in."""
         audience, callers = (f"INCIDENT_WEBHOOK_{each}" for each in ("AUDIENCE", "CALLERS"))
@@ -174,27 +148,6 @@ class _Reader:
             self._wrong(audience, _ARM_AUDIENCE)
         return value, listed
 
-    def _one_of(self, name: str, choices: tuple[str, ...]) -> str:
-        value = self._text(name)
-        for choice in choices:
-            if value.lower() == choice.lower():
-                return choice
-        if value:
-            self._wrong(name, f"must be one of: {', '.join(choices)}")
-        return choices[0]
-
-    def _yes(self, name: str) -> bool:
-        return self._one_of(name, ("false", "true")) == "true"
-
-    def _number(self, name: str, default: int, low: int, high: int) -> int:
-        value = self._text(name)
-        if not value:
-            return default
-        if not re.fullmatch(r"[0-9]{1,9}", value) or not low <= int(value) <= high:
-            self._wrong(name, f"must be a whole number from {low} to {high}")
-            return default
-        return int(value)
-
     def _host(self, local: bool) -> str:
         host = self._text("HOST") or ("127.0.0.1" if local else "0.0.0.0")  # noqa: S104 - a container's port is published by its platform
         host = host.strip("[]")
@@ -203,17 +156,6 @@ class _Reader:
                 "HOST", "must be loopback while BOT_APP_ID is unset: nobody is authenticated"
             )
         return host
-
-    def _url(self, name: str, default: str | None) -> str:
-        value = self._text(name) or default
-        if value is None:
-            self._wrong(name, "is missing")
-            return ""
-        if problem := endpoint.problem(value):
-            self._wrong(name, problem)
-        elif "?" in value or "#" in value:
-            self._wrong(name, "must end with its path, without ? or #")
-        return value.rstrip("/")
 
     def _store(self) -> str:
         url = self._text("STORE_URL") or "sqlite:///casemate.db"
@@ -233,19 +175,6 @@ class _Reader:
         except ValueError:
             self._wrong("MODEL_PRICES", 'must look like {"input":0.75,"cached":0.075,"output":4.5}')
             return None
-
-    def _folder(self, name: str) -> Path | None:
-        value = self._text(name)
-        if not value:
-            return None
-        folder = Path(value)
-        try:
-            found = folder.is_dir()
-        except OSError:  # a name too long, a parent that is closed to us
-            found = False
-        if not found:
-            self._wrong(name, "is not a folder")
-        return folder
 
     def _workspace(self) -> Workspace:
         if listed := self._text("SENTINEL_WORKSPACES"):
@@ -284,15 +213,8 @@ class _Reader:
             value = values.get(each, "")
             if not value:
                 self._wrong(called(each), "is missing")
-            elif each.endswith("_id") and not _is_guid(value):
+            elif each.endswith("_id") and not is_guid(value):
                 self._wrong(called(each), "is not a GUID")
             elif "/" in value or "?" in value or "#" in value:
                 self._wrong(called(each), "is not a name that Azure gives")
         return Workspace(name, *(values.get(each, "") for each in fields))
-
-
-def _is_guid(value: str) -> bool:
-    try:
-        return str(UUID(value)) == value.lower()
-    except ValueError:
-        return False
