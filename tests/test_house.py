@@ -24,6 +24,7 @@ MAY_IMPORT = {
     "bot.wire": "bot.ports",
     "bot.bodies": "bot.errors bot.ports",
     "bot.signing": "bot.domain bot.errors bot.ports bot.wire",
+    "bot.tokens": "bot.errors bot.ports",
     "bot.records": "bot.domain bot.errors bot.ports",
     "prompts": "bot.errors",
     # what is done, and what is said
@@ -32,10 +33,10 @@ MAY_IMPORT = {
     "dialogs": "bot.domain bot.errors bot.ports bot.desk bot.cards",
     # the adapters: none of them imports another
     "bot.azure": "bot.domain bot.errors bot.ports bot.wire",
-    "bot.azure.credentials": "bot.domain bot.errors bot.ports bot.wire bot.settings",
+    "bot.azure.credentials": "bot.domain bot.errors bot.ports bot.wire bot.settings bot.tokens",
     "bot.kusto": "bot.domain bot.errors bot.ports",
     "bot.local": "bot.domain bot.errors bot.ports bot.records",
-    "bot.teams": "bot.domain bot.errors bot.ports bot.wire bot.bodies bot.signing",
+    "bot.teams": "bot.domain bot.errors bot.ports bot.wire bot.bodies bot.signing bot.tokens",
     "bot.webhook": "bot.domain bot.errors bot.ports bot.bodies bot.signing",
     # what `app` hangs around them
     "bot.gate": "bot.domain",
