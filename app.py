@@ -58,7 +58,10 @@ async def application(settings: Settings, clock: Clock | None = None) -> web.App
         )
         owner = uuid.uuid4().hex
         dialogs = responder(desk), clicker(desk), unfurler(desk), leaver(desk)
-        edge, turns = front(connector, desk.store, clock, admission, *dialogs, owner)
+        signing = services.sign_ins
+        edge, turns = front(
+            connector, desk.store, clock, admission, *dialogs, owner=owner, sign_ins=signing
+        )
         announcements = Announcements(desk, TeamsHerald(connector), WORDING, owner)
         watch = Watch(
             desk,

@@ -29,6 +29,7 @@ from . import (
     incident,
     incidents,
     kql,
+    sign_in,
     tactics,
     tasks,
 )
@@ -68,6 +69,8 @@ ROUTES = (
     Route("cost", cost.reply, takes_incident=True),
     Route("reset", forget.reset, takes_incident=True),
     Route("forget me", forget.forget_me),
+    Route("sign in", sign_in.sign_in),
+    Route("sign out", sign_in.sign_out),
 )
 
 
@@ -120,7 +123,7 @@ def responder(desk: Desk) -> Respond:
                 addresses.clear()
             addresses[place.conversation] = place.service_url
         handler, mention = route(said.text)
-        return await handler(desk, said, courier, mention)
+        return await handler(desk.as_(said.analyst), said, courier, mention)
 
     return respond
 
@@ -139,17 +142,18 @@ def clicker(desk: Desk) -> Click:
     postings = Postings()
 
     async def click(clicked: Clicked) -> Clicking:
+        theirs = desk.as_(clicked.analyst)
         verb = clicked.data.get("verb")
         if verb == "add":
-            return await add.click(desk, postings, clicked)
+            return await add.click(theirs, postings, clicked)
         if verb == "act":
-            return await act.click(desk, clicked)
+            return await act.click(theirs, clicked)
         if verb == "share":
-            return await handover.click(desk, clicked)
+            return await handover.click(theirs, clicked)
         if verb == "incident":
-            return await incident.click(desk, clicked)
+            return await incident.click(theirs, clicked)
         if long := LONG.get(str(verb)):
-            return long(desk, clicked)
+            return long(theirs, clicked)
         raise ClickRefused("This button is not one of mine.")
 
     return click

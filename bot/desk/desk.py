@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import secrets
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from prompts import Prompts
 from prompts.playbook import Playbook
 
 from ..domain.budget import Counter
 from ..domain.incident import IncidentRef, Workspace
+from ..domain.people import Analyst
 from ..domain.price import Prices
 from ..ports import ChatModel, Clock, Incidents, KqlChecker, Logs, Schema, Store
 from ..ports.outgoing import Outbox
 from .casefile import CaseFiles
+from .rights import Rights
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +36,18 @@ class Desk:
     playbook: Playbook
     count: Counter
     prices: Prices | None = None
+    rights: Rights | None = None
+
+    def as_(self, analyst: Analyst) -> Desk:
+        """Give this desk the analyst's own rights in Azure, where those are to decide.
+
+        What nobody asked for (announcing, polling, the playbook) keeps the desk it was given, and
+        with it the bot's own identity.
+        """
+        if self.rights is None:
+            return self
+        access = self.rights.of(analyst)
+        return replace(self, incidents=access.incidents, cases=access.cases, logs=access.logs)
 
     def ref(self, incident_id: str) -> IncidentRef:
         """Name an incident of this workspace."""

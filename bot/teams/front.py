@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from ..ports import Click, Clock, Leave, Respond, Store, Unfurl
+from .analyst_tokens import AnalystTokens
 from .bot import Bot
 from .connector import Connector
 from .edge import Admission, Edge
+from .sign_in import SignIn
 from .turns import Turns
 
 
@@ -19,8 +21,12 @@ def front(
     unfurl: Unfurl,
     leave: Leave,
     owner: str,
+    sign_ins: AnalystTokens | None = None,
 ) -> tuple[Edge, Turns]:
     """The handler of the route and its queue; `owner` names what they hold in the store."""
+    sign_in = None
+    if sign_ins is not None:
+        sign_in = SignIn(sign_ins, connector, store, clock, owner=owner)
     bot = Bot(
         connector,
         store,
@@ -30,6 +36,7 @@ def front(
         click=click,
         unfurl=unfurl,
         leave=leave,
+        sign_in=sign_in,
     )
     turns = Turns(store, clock, bot.work, owner=owner)
     return Edge(admission, bot, turns, clock), turns
