@@ -30,7 +30,7 @@ class TokenService:
         self.signed_in: dict[str, str] = {}  # account -> the Entra object id they signed in as
         self.issued: dict[str, str] = {}  # token -> object id
         self.lifetime = 3600
-        self.down = False
+        self.failing: set[str] = set()
         self.calls: list[tuple[str, str]] = []
         self.violations: list[str] = []
         self._resources = 0
@@ -50,7 +50,7 @@ class TokenService:
         if request.headers.get("Authorization") != self._bot:
             self.violations.append(f"{called} without the bot's own token")
             return web.json_response({"error": {"code": "Unauthorized"}}, status=401)
-        if self.down:
+        if called in self.failing:
             return web.json_response({"error": {"code": "InternalError"}}, status=500)
         if called != "GetSignInResource":
             names = {"userId", "connectionName", "channelId"}

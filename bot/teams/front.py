@@ -39,4 +39,6 @@ def front(
         sign_in=sign_in,
     )
     turns = Turns(store, clock, bot.work, owner=owner)
+    if sign_in is not None:
+        sign_in.look = turns.look
     return Edge(admission, bot, turns, clock), turns

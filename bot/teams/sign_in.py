@@ -12,6 +12,7 @@ import contextlib
 import logging
 import re
 from collections import OrderedDict
+from collections.abc import Awaitable, Callable
 from datetime import timedelta
 from typing import TypeVar, cast
 
@@ -47,7 +48,10 @@ _INSTALLERS = {"installedappnotfound", "installappfailed"}
 
 
 class SignIn:
-    """The conversation's side of analysts' sign-ins."""
+    """The conversation's side of analysts' sign-ins; `look` has the queue look for what may go on.
+
+    `owner` names this process's leases in the store.
+    """
 
     def __init__(
         self,
@@ -63,6 +67,7 @@ class SignIn:
         self._store = store
         self._clock = clock
         self._owner = owner
+        self.look: Callable[[], Awaitable[None]] | None = None
         self._exchanges: OrderedDict[tuple[str, str, str], asyncio.Task[bool]] = OrderedDict()
         self._told: OrderedDict[tuple[str, str], float] = OrderedDict()
 
@@ -131,6 +136,7 @@ class SignIn:
             return False
         where = claim_of(claim.body, now).conversation
         await self._store.accept(Claim(f"{claim.key}/on", where, claim.body, now))
+        await self._look()
         return True
 
     # what Teams says about it
@@ -206,6 +212,11 @@ class SignIn:
     async def _signed_in(self, analyst: Analyst) -> None:
         self._tokens.forget(analyst)  # an earlier account's, perhaps
         await self._store.release(_lessee(analyst))
+        await self._look()
+
+    async def _look(self) -> None:
+        if self.look is not None:
+            await self.look()
 
     async def _failed(self, body: JsonObject, value: JsonObject) -> None:
         """Tell the analyst in words, once however many devices say so."""

@@ -11,8 +11,9 @@ from typing import Any
 import pytest
 from aiohttp.test_utils import TestServer
 
+from bot.local.sqlite import SqliteStore
 from tests.clock import FakeClock
-from tests.scenario.conftest import Chat, Soc, find_button, running
+from tests.scenario.conftest import TENANT, Chat, Soc, find_button, running
 from tests.teams_double import Sent
 from tests.token_service_double import CODE, CONNECTION, Azure, TokenService, teams_token
 
@@ -36,22 +37,19 @@ def azure(service: TokenService) -> Azure:
 async def bot(
     clock: FakeClock, tmp_path: Path, service: TokenService, azure: Azure
 ) -> AsyncIterator[running]:
-    server = TestServer(service.app)
-    await server.start_server()
-    url = str(server.make_url("")).rstrip("/")
-    bot = running(
-        clock,
-        tmp_path,
-        guard=azure.guard,
-        WRITE_AS="analyst",
-        OAUTH_CONNECTION=CONNECTION,
-        TOKEN_SERVICE=url,
-    )
-    async with bot as soc:
-        yield bot
-        assert service.violations == []
-        assert soc.teams.violations == []
-    await server.close()
+    async with TestServer(service.app) as server:
+        bot = running(
+            clock,
+            tmp_path,
+            guard=azure.guard,
+            WRITE_AS="analyst",
+            OAUTH_CONNECTION=CONNECTION,
+            TOKEN_SERVICE=str(server.make_url("")),
+        )
+        async with bot as soc:
+            yield bot
+            assert service.violations == []
+            assert soc.teams.violations == []
 
 
 @pytest.fixture
@@ -87,7 +85,7 @@ async def exchange(chat: Chat, card: dict[str, Any], **value: Any) -> tuple[int,
     return await chat.post(chat.activity(type="invoke", name="signin/tokenExchange", value=value))
 
 
-async def confirm(chat: Chat, code: str) -> int:
+async def confirm(chat: Chat, code: Any) -> int:
     value = {"state": code}
     invoke = chat.activity(type="invoke", name="signin/verifyState", value=value)
     return (await chat.post(invoke))[0]
@@ -193,43 +191,40 @@ async def test_where_consent_is_missing_a_window_and_its_code_sign_in(soc, servi
     assert "in the order of the alerts" in (await next_message(chat, 2)).text
 
 
-@pytest.mark.parametrize(
-    "value",
-    [{"token": ""}, {"token": 5}, {"id": None}, {"connectionName": "another"}],
-)
-async def test_an_exchange_that_is_none_signs_nobody_in(soc, service, value):
+async def test_an_exchange_that_is_none_signs_nobody_in(soc, service):
     chat = ana(soc)
     card = oauth_card(await chat.ask(QUESTION))
-    status, _ = await exchange(chat, card, **value)
-    assert status in (400, 412)
+    for value in ({"token": ""}, {"token": 5}, {"id": None}, {"connectionName": "another"}):
+        status, _ = await exchange(chat, card, **value)
+        assert status in (400, 412), value
     assert service.count("exchange") == 0
 
 
-@pytest.mark.parametrize("state", [None, 7, "", "x", "1 OR 1=1", "9" * 200])
-async def test_a_code_that_is_none_never_reaches_the_service(soc, service, state):
-    chat = ana(soc)
-    assert await confirm(chat, state) == 404
+async def test_a_code_that_is_none_never_reaches_the_service(soc, service):
+    for code in (None, 7, "", "x", "1 OR 1=1", "9" * 200):
+        assert await confirm(ana(soc), code) == 404, code
     assert service.calls == []
 
 
-@pytest.mark.parametrize(
-    ("code", "words"),
-    [
-        ("resourcematchfailed", "do not fit together"),
-        ("installedappnotfound", "not installed for you"),
-        ("invokeerror", "press Sign in"),
-        ("<b>[x](https://evil.example)", "(no code)"),
-        (None, "(no code)"),
-    ],
-)
-async def test_a_failure_is_told_in_words_once_for_all_devices(soc, code, words):
-    chat = ana(soc)
-    for _ in range(3):
-        value = {"code": code, "message": "https://evil.example"}
-        failure = chat.activity(type="invoke", name="signin/failure", value=value)
-        assert await chat.post(failure) == (200, {})
-    [told] = chat.messages
-    assert words in told.text and "evil" not in told.text
+FAILURES = {
+    "resourcematchfailed": "do not fit together",
+    "installedappnotfound": "not installed for you",
+    "invokeerror": "press Sign in",
+    "<b>[x](https://evil.example)": "(no code)",
+    None: "(no code)",
+}
+
+
+async def test_a_failure_is_told_in_words_once_for_all_devices(soc):
+    for code, words in FAILURES.items():
+        chat = ana(soc)
+        for _ in range(3):
+            value = {"code": code, "message": "https://evil.example"}
+            failure = chat.activity(type="invoke", name="signin/failure", value=value)
+            assert await chat.post(failure) == (200, {})
+        [told] = chat.messages
+        assert words in told.text and "evil" not in told.text
+        await soc.clock.advance(61)
 
 
 async def test_signing_out_ends_it(soc, service, azure):
@@ -267,9 +262,22 @@ async def test_another_account_than_the_one_in_teams_is_refused(soc, service, az
     assert BEN not in azure.who()
 
 
-async def test_a_sign_in_service_that_is_down_is_said(soc, service):
-    service.down = True
+@pytest.mark.parametrize("call", ["GetToken", "GetSignInResource"])
+async def test_a_sign_in_service_that_is_down_is_said(soc, service, call):
+    service.failing = {call}
     assert "sign-in service" in (await ana(soc).ask(QUESTION)).text
+
+
+async def test_a_sign_in_that_the_service_does_not_take_may_be_tried_again(soc, service):
+    chat = ana(soc)
+    card = oauth_card(await chat.ask(QUESTION))
+    service.failing = {"exchange", "GetToken"}
+    assert (await exchange(chat, card))[0] == 412
+    assert await confirm(chat, CODE) == 404
+    service.failing = set()
+    before = len(chat.messages)
+    assert (await exchange(chat, card))[0] == 200
+    assert "in the order of the alerts" in (await next_message(chat, before)).text
 
 
 # --- who may what --------------------------------------------------------------------------------
@@ -385,7 +393,7 @@ async def test_a_click_whose_sign_in_fails_says_so_as_teams_expects_it(soc, serv
 
 async def test_a_click_while_the_sign_in_service_is_down_gets_a_sentence(soc, service):
     answer, other = await shared_answer(soc)
-    service.down = True
+    service.failing = {"GetSignInResource"}
     said = await press(other, answer, "Add as task")
     assert (said["statusCode"], "sign-in service" in said["value"]) == (200, True)
 
@@ -430,6 +438,19 @@ async def test_a_bot_that_starts_anew_still_knows_what_waits(bot, soc):
     card = oauth_card(await chat.ask(QUESTION))
     await bot.stop()
     await bot.start()
+    assert (await exchange(chat, card))[0] == 200
+    assert "in the order of the alerts" in (await next_message(chat, 1)).text
+
+
+async def test_what_waits_and_is_taken_up_by_mistake_waits_on(soc, tmp_path):
+    chat = ana(soc)
+    card = oauth_card(await chat.ask(QUESTION))
+    store = SqliteStore(str(tmp_path / "casemate.db"))
+    await store.open()
+    await store.release(f"sign-in {TENANT} {ANA}")
+    await settle(soc)
+    await store.close()
+    assert len(chat.messages) == 1
     assert (await exchange(chat, card))[0] == 200
     assert "in the order of the alerts" in (await next_message(chat, 1)).text
 
