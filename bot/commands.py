@@ -9,7 +9,7 @@ from collections.abc import Awaitable, Callable, Sequence
 
 from aiohttp import web
 
-from . import serving
+from . import redaction, serving
 from .errors import CasemateError
 from .settings import Settings, from_process
 
@@ -29,6 +29,7 @@ def run(
     sandboxed.add_argument("--port", type=int, default=3978)
     chosen = parser.parse_args(arguments)
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
+    redaction.install()
     logging.getLogger("httpx2").setLevel(logging.WARNING)
     try:
         if chosen.command == "sandbox":

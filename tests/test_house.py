@@ -42,7 +42,8 @@ MAY_IMPORT = {
     "bot.gate": "bot.domain",
     "bot.health": "bot.errors bot.ports",
     "bot.opening": "bot prompts",
-    "bot.commands": "bot.errors bot.serving bot.settings",
+    "bot.redaction": "",
+    "bot.commands": "bot.errors bot.redaction bot.serving bot.settings",
     "bot.serving": "bot.errors bot.ports bot.settings bot.teams",
     # what runs beside the bot, and is never imported by it
     "sandbox": "bot.domain bot.settings bot.serving prompts",
