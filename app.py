@@ -27,12 +27,9 @@ from bot.local.sqlite import SqliteStore
 from bot.opening import opened
 from bot.ports import Clock
 from bot.settings import Settings
-from bot.teams.authentication import BotFrameworkTokens, SigningKeys
 from bot.teams.connector import Connector
-from bot.teams.edge import Admission
-from bot.teams.front import front
+from bot.teams.front import admission_of, front
 from bot.teams.herald import TeamsHerald
-from bot.teams.roster import Roster
 from bot.webhook.front import posted_incidents
 from dialogs import clicker, leaver, responder
 from dialogs.announce import WORDING
@@ -54,14 +51,7 @@ async def application(settings: Settings, clock: Clock | None = None) -> web.App
         loopback = settings.loopback_services
         token, teams = tokens.get(CONNECTOR_SCOPE), not settings.local_mode
         connector = Connector(session, clock, token=token, loopback=loopback, teams=teams)
-        team, tenants = settings.soc_team_id, settings.allowed_tenants
-        keys = SigningKeys(session, settings.bot_openid_metadata, clock)
-        admission = Admission(
-            tokens=None if settings.local_mode else BotFrameworkTokens(keys, settings.bot_app_id),
-            tenants=tenants,
-            loopback=loopback,
-            roster=Roster(connector, team, tenants, clock) if team else None,
-        )
+        admission = admission_of(settings, session, connector, clock)
         owner = uuid.uuid4().hex
         announcements = Announcements(desk)
         deliveries = Deliveries(desk, announcements, TeamsHerald(connector), WORDING, owner)
@@ -78,7 +68,8 @@ async def application(settings: Settings, clock: Clock | None = None) -> web.App
         parts.push_async_callback(watch.close)
         desk = replace(desk, changed=watch.arrived)
         dialogs = responder(desk), clicker(desk), unfurler(desk), leaver(desk)
-        edge, turns = front(connector, desk.store, clock, admission, *dialogs, owner)
+        signing = services.sign_ins
+        edge, turns = front(connector, desk.store, clock, admission, *dialogs, owner, signing)
         webhook = posted_incidents(settings, session, clock, watch.arrived)
         health = Health(services.checks, "store", clock)
 

@@ -14,7 +14,7 @@ from aiohttp import web
 from prompts import load
 from prompts.playbook import playbook
 
-from . import auditing, doctor, serving
+from . import auditing, doctor, redaction, serving
 from .errors import CasemateError, StoreError
 from .ports import Store
 from .settings import Settings, from_process, prompts_dir
@@ -45,6 +45,7 @@ def run(
     auditing.add_arguments(audited)
     chosen = parser.parse_args(arguments)
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
+    redaction.install()
     logging.getLogger("httpx2").setLevel(logging.WARNING)
     try:
         if chosen.command == "sandbox":

@@ -32,6 +32,7 @@
     │   ├── LogsBusy              429; `retry_after` seconds
     │   ├── LogsTooSlow           the query ran into its time limit
     │   └── LogsDown              unreachable or 5xx
+    ├── SignInNeeded              the analyst's own rights are needed, and they have not signed in
     ├── ClickRefused              a card's button that may not do what it says
     ├── OverLimit                 more than one may ask for; try again after `retry_after` seconds
     ├── Undelivered               Teams did not take a message; `retire` when it never will
@@ -234,6 +235,10 @@ class LogsTooSlow(LogsError):
 
 class LogsDown(LogsError):
     """The logs are unreachable or fail."""
+
+
+class SignInNeeded(CasemateError):
+    """Azure is asked with the analyst's own rights, and they have not signed in."""
 
 
 class ClickRefused(CasemateError):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 
@@ -12,14 +12,16 @@ import aiohttp
 import prompts
 from prompts.playbook import playbook
 
-from .azure.credentials import MODEL_SCOPE, Tokens, arm_scope, logs_scope
-from .azure.log_analytics import LogAnalytics
+from .azure.credentials import CONNECTOR_SCOPE, MODEL_SCOPE, arm_scope, logs_scope
+from .azure.log_analytics import LogAnalytics, arm_query_url
 from .azure.openai import AzureChatModel
 from .azure.sentinel import Sentinel
 from .desk.allowance import Allowance
 from .desk.casefile import CaseFiles
 from .desk.desk import Desk
+from .desk.rights import Access, Rights
 from .domain import budget
+from .domain.endpoint import is_loopback, takes_token
 from .health import Check
 from .kusto.checker import Checker
 from .kusto.schema import Schema
@@ -27,6 +29,12 @@ from .local.sqlite import SqliteStore
 from .ports import Clock
 from .serving import Starts
 from .settings import Settings
+from .teams.analyst_tokens import AnalystTokens
+from .teams.token_service import TokenService
+from .tokens import Tokens
+
+# How many case files are kept for each analyst where each has their own.
+_CASES_EACH = 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +44,7 @@ class Opened:
     desk: Desk
     checks: Mapping[str, Check]
     starting: tuple[Starts, ...]
+    sign_ins: AnalystTokens | None
 
 
 async def opened(
@@ -62,6 +71,7 @@ async def opened(
     checker = Checker(size=settings.kql_checkers)
     parts.push_async_callback(checker.close)
     count = await asyncio.to_thread(budget.counter)
+    sign_ins = analysts(settings, session, tokens, clock)
     desk = Desk(
         workspace=settings.workspace,
         incidents=sentinel,
@@ -78,6 +88,7 @@ async def opened(
         count=count,
         allowance=Allowance(settings.limits, store, clock, count),
         prices=settings.model_prices,
+        rights=sign_ins and rights(settings, sign_ins, sentinel, logs, clock),
     )
     checks: dict[str, Check] = {
         "store": store.ping,
@@ -86,4 +97,46 @@ async def opened(
         "logs": logs.ping,
         "kql_checker": checker.state,
     }
-    return Opened(desk, checks, (schema, checker))
+    return Opened(desk, checks, (schema, checker, *tokens.values()), sign_ins)
+
+
+def analysts(
+    settings: Settings,
+    session: aiohttp.ClientSession,
+    tokens: Mapping[str, Tokens],
+    clock: Clock,
+) -> AnalystTokens | None:
+    """Analysts' own sign-ins where those decide in Azure; the bot's token goes with each request.
+
+    A token service on loopback gets one from an authority on loopback only, which is not Entra ID.
+    """
+    if settings.write_as != "analyst":
+        return None
+    url = settings.token_service
+    may_have = takes_token(url) or is_loopback(settings.entra_authority)
+    token = tokens.get(CONNECTOR_SCOPE) if may_have else None
+    service = TokenService(
+        session, clock, url, settings.oauth_connection, token, settings.bot_app_id
+    )
+    return AnalystTokens(service, clock)
+
+
+def rights(
+    settings: Settings,
+    sign_ins: AnalystTokens,
+    sentinel: Sentinel,
+    logs: LogAnalytics,
+    clock: Clock,
+) -> Rights:
+    """The workspace with each analyst's own rights: their queries go by Azure Resource Manager.
+
+    A Log Analytics on plain http takes no tokens of its own, and is asked directly.
+    """
+    by_arm = takes_token(settings.log_analytics_endpoint)
+    url = arm_query_url(settings.arm_endpoint, settings.workspace) if by_arm else ""
+
+    def access(token: Callable[[], Awaitable[str]]) -> Access:
+        incidents = sentinel.of(token)
+        return Access(incidents, CaseFiles(incidents, clock, _CASES_EACH), logs.of(token, url))
+
+    return Rights(sign_ins, access)

@@ -21,6 +21,7 @@ from .environment import Values, is_guid
 from .errors import SettingsError
 
 PUBLIC_OPENID_METADATA = "https://login.botframework.com/v1/.well-known/openidconfiguration"
+PUBLIC_SIGN_INS = "https://api.botframework.com"
 PUBLIC_LOGS = "https://api.loganalytics.azure.com"
 
 
@@ -47,6 +48,9 @@ class Settings:
     workspace: Workspace
     arm_endpoint: str
     log_analytics_endpoint: str
+    write_as: str
+    oauth_connection: str
+    token_service: str
     kql_checkers: int
     store_path: str
     history_days: int
@@ -102,6 +106,7 @@ class _Reader(Values):
             )
         tenants = self._guids("ALLOWED_TENANT_IDS")
         audience, callers = self._webhook()
+        write_as, connection, token_service = self._sign_ins(local)
         settings = Settings(
             host=self._host(local),
             port=self._number("PORT", 3978, 0, 65535),
@@ -122,6 +127,9 @@ class _Reader(Values):
             workspace=self._workspace(),
             arm_endpoint=self._url("ARM_ENDPOINT", "https://management.azure.com"),
             log_analytics_endpoint=self._url("LOG_ANALYTICS_ENDPOINT", PUBLIC_LOGS),
+            write_as=write_as,
+            oauth_connection=connection,
+            token_service=token_service,
             kql_checkers=self._number("KQL_CHECKERS", 1, 0, 8),
             store_path=self._store(),
             history_days=self._number("HISTORY_DAYS", 30, 1, 3650),
@@ -133,11 +141,22 @@ class _Reader(Values):
             tasks_also_as_comment=self._yes("TASKS_ALSO_AS_COMMENT"),
             prompts_dir=self._folder("PROMPTS_DIR"),
         )
-        if self._one_of("WRITE_AS", ("bot", "analyst")) == "analyst":
-            self._wrong("WRITE_AS", "analyst is not available in this version: set it to bot")
         if self._problems:
             raise SettingsError(self._problems)
         return settings
+
+    def _sign_ins(self, local: bool) -> tuple[str, str, str]:
+        """Whose rights decide in Azure, and where analysts sign in where it is theirs."""
+        write_as = self._one_of("WRITE_AS", ("bot", "analyst"))
+        connection = self._text("OAUTH_CONNECTION")
+        service = self._url("TOKEN_SERVICE", PUBLIC_SIGN_INS)
+        if write_as == "analyst" and not connection:
+            self._wrong("OAUTH_CONNECTION", "is missing: analysts sign in with WRITE_AS=analyst")
+        if write_as == "analyst" and local and not endpoint.is_loopback(service):
+            self._wrong(
+                "WRITE_AS", "analyst needs a registered bot to sign in to: set BOT_APP_ID, or bot"
+            )
+        return write_as, connection, service
 
     def _webhook(self) -> tuple[str, frozenset[str]]:
         """Who may post incidents: both settings or neither, or the route would let nobody in."""

@@ -30,6 +30,7 @@ from . import (
     incident,
     incidents,
     kql,
+    sign_in,
     tactics,
     tasks,
 )
@@ -71,6 +72,8 @@ ROUTES = (
     Route("cost", cost.reply, takes_incident=True),
     Route("reset", forget.reset, takes_incident=True),
     Route("forget me", forget.forget_me),
+    Route("sign in", sign_in.sign_in),
+    Route("sign out", sign_in.sign_out),
 )
 
 
@@ -161,17 +164,18 @@ def clicker(desk: Desk) -> Click:
         desk.allowance.request(clicked.analyst)
         if any(isinstance(v, str) and len(v) > MAX_INPUT_CHARS for v in clicked.data.values()):
             raise ClickRefused(f"Please type at most {MAX_INPUT_CHARS:,} characters.")
+        theirs = desk.of(clicked.analyst)
         verb = clicked.data.get("verb")
         if verb == "add":
-            return await add.click(desk, postings, clicked)
+            return await add.click(theirs, postings, clicked)
         if verb == "act":
-            return await act.click(desk, clicked)
+            return await act.click(theirs, clicked)
         if verb == "share":
-            return await handover.click(desk, clicked)
+            return await handover.click(theirs, clicked)
         if verb == "incident":
-            return await incident.click(desk, clicked)
+            return await incident.click(theirs, clicked)
         if long := LONG.get(str(verb)):
-            return long(desk.of(clicked.analyst), clicked)
+            return long(theirs, clicked)
         raise ClickRefused("This button is not one of mine.")
 
     return click

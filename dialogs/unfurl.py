@@ -30,7 +30,7 @@ def unfurler(desk: Desk) -> Unfurl:
         if mention is None:
             return Unfurled()
         desk.allowance.request(analyst)
-        incident = await desk.incidents.find(mention)
+        incident = await desk.of(analyst).incidents.find(mention)
         card = unfurled_card(incident, desk.clock.now())
         return Unfurled(card, f"Incident {incident.number}", _line(incident))
 

@@ -24,6 +24,7 @@ MAY_IMPORT = {
     "bot.wire": "bot.ports",
     "bot.bodies": "bot.errors bot.ports",
     "bot.signing": "bot.domain bot.errors bot.ports bot.wire",
+    "bot.tokens": "bot.errors bot.ports",
     "bot.records": "bot.domain bot.errors bot.ports",
     "prompts": "bot.errors",
     # what is done, and what is said
@@ -32,17 +33,23 @@ MAY_IMPORT = {
     "dialogs": "bot.domain bot.errors bot.ports bot.desk bot.cards",
     # the adapters: none of them imports another
     "bot.azure": "bot.domain bot.errors bot.ports bot.wire",
-    "bot.azure.credentials": "bot.domain bot.errors bot.ports bot.wire bot.settings",
+    "bot.azure.credentials": "bot.domain bot.errors bot.ports bot.wire bot.settings bot.tokens",
     "bot.kusto": "bot.domain bot.errors bot.ports",
     "bot.local": "bot.domain bot.errors bot.ports bot.records",
-    "bot.teams": "bot.domain bot.errors bot.ports bot.wire bot.bodies bot.signing",
+    "bot.teams": (
+        "bot.domain bot.errors bot.ports bot.wire bot.bodies bot.settings bot.signing bot.tokens"
+    ),
     "bot.webhook": "bot.domain bot.errors bot.ports bot.bodies bot.signing bot.settings",
     # what `app` hangs around them
     "bot.gate": "bot.domain",
     "bot.health": "bot.errors bot.ports",
     "bot.opening": "bot prompts",
+    "bot.redaction": "",
     "bot.auditing": "bot.domain bot.errors bot.ports bot.records",
-    "bot.commands": "bot.auditing bot.errors bot.ports bot.serving bot.settings bot.doctor prompts",
+    "bot.commands": (
+        "bot.auditing bot.doctor bot.errors bot.ports bot.redaction bot.serving bot.settings "
+        "prompts"
+    ),
     "bot.doctor": "bot prompts",
     "bot.serving": "bot.errors bot.ports bot.settings bot.teams",
     # what runs beside the bot, and is never imported by it

@@ -146,6 +146,7 @@ LEFT_OUT = {
     "COSMOS_KEY": "the bot's identity is asked for, no key",
     "BOT_OPENID_METADATA": "the public cloud's is the default; Bicep knows no other's",
     "LOG_ANALYTICS_ENDPOINT": "the public cloud's is the default; Bicep knows no other's",
+    "TOKEN_SERVICE": "the public cloud's is the default; Bicep knows no other's",
     "PROMPTS_DIR": "a SOC's own prompts go into an image of its own",
 }
 # Settings of the contract that a version of the bot need not read.

@@ -55,6 +55,26 @@ def listed(*entries: object) -> dict[str, str]:
 # --- what is meant -------------------------------------------------------------------------------
 
 
+def test_the_bots_own_rights_decide_unless_analysts_are_to_sign_in() -> None:
+    chosen = Settings.from_env(PUBLIC)
+    assert (chosen.write_as, chosen.token_service) == ("bot", "https://api.botframework.com")
+    chosen = Settings.from_env({**PUBLIC, "WRITE_AS": "analyst", "OAUTH_CONNECTION": "azure"})
+    assert (chosen.write_as, chosen.oauth_connection) == ("analyst", "azure")
+
+
+def test_analysts_sign_in_with_a_connection() -> None:
+    [told] = problems({**PUBLIC, "WRITE_AS": "analyst"})
+    assert told.startswith("OAUTH_CONNECTION is missing")
+
+
+def test_local_mode_signs_analysts_in_at_a_service_on_this_machine_only() -> None:
+    local = {**LOCAL, "WRITE_AS": "analyst", "OAUTH_CONNECTION": "azure"}
+    chosen = Settings.from_env({**local, "TOKEN_SERVICE": "http://127.0.0.1:8081"})
+    assert chosen.token_service == "http://127.0.0.1:8081"
+    [told] = problems(local)
+    assert told.startswith("WRITE_AS analyst needs a registered bot")
+
+
 def test_local_mode_needs_little_and_the_rest_has_defaults() -> None:
     chosen = Settings.from_env(LOCAL)
     assert chosen.local_mode and chosen.loopback_services
@@ -213,7 +233,7 @@ def test_values_go_before_the_process_environment(monkeypatch: pytest.MonkeyPatc
         ("SOC_TEAM_ID", "the team", "must not hold spaces"),
         ("ANALYST_REQUESTS_PER_MINUTE", "-1", "must be a whole number from 0"),
         ("TENANT_TOKENS_PER_DAY", "1e6", "must be a whole number from 0"),
-        ("WRITE_AS", "analyst", "is not available in this version"),
+        ("TOKEN_SERVICE", "http://sign-in.example", "must be https"),
         ("WRITE_AS", "root", "must be one of: bot, analyst"),
         ("SENTINEL_WORKSPACES", "{}", "is not a JSON list of workspaces"),
         ("SENTINEL_WORKSPACES", "[]", "is not a JSON list of workspaces"),

@@ -17,6 +17,7 @@ from ..ports import ChatModel, Clock, Incidents, KqlChecker, Logs, Schema, Store
 from ..ports.outgoing import Outbox
 from .allowance import Allowance, Metered
 from .casefile import CaseFiles
+from .rights import Rights
 
 
 async def _nobody_is_told(incident_id: str) -> None:
@@ -42,12 +43,22 @@ class Desk:
     count: Counter
     allowance: Allowance
     prices: Prices | None = None
+    rights: Rights | None = None
     # Told of each incident that was changed from here.
     changed: Callable[[str], Awaitable[None]] = _nobody_is_told
 
     def of(self, analyst: Analyst) -> Desk:
-        """The same desk for one analyst: what the model is asked here is on their account."""
-        return replace(self, model=Metered(self.model, self.allowance, analyst))
+        """Give the same desk to one analyst, on their account and, where that is set, with their
+        own rights in Azure.
+
+        What nobody asked for (announcing, polling, the playbook) keeps the desk it was given, and
+        with it the bot's own identity.
+        """
+        model = Metered(self.model, self.allowance, analyst)
+        if self.rights is None:
+            return replace(self, model=model)
+        own = self.rights.of(analyst)
+        return replace(self, model=model, incidents=own.incidents, cases=own.cases, logs=own.logs)
 
     def ref(self, incident_id: str) -> IncidentRef:
         """Name an incident of this workspace."""

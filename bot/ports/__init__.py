@@ -364,12 +364,18 @@ class Citation:
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """What is said in the end: safe Markdown text, cards, and whether a model wrote it."""
+    """What is said in the end: safe Markdown text, cards, and whether a model wrote it.
+
+    `waits` says that it only asks to sign in, on a card of Teams' own where that is possible: what
+    was asked is taken up again after that.
+    """
 
     text: str = ""
     cards: tuple[JsonObject, ...] = ()
     citations: tuple[Citation, ...] = ()
     by_model: bool = False
+    waits: bool = False
+    oauth_card: JsonObject | None = None
 
 
 class Courier(Protocol):

@@ -14,6 +14,8 @@ from ..domain.rendering import unmarked
 from ..ports import Citation, JsonObject, Reply
 from .invokes import ADAPTIVE_CARD
 
+OAUTH_CARD = "application/vnd.microsoft.card.oauth"
+
 # Teams takes about 100 KB of UTF-16 and older clients 28 KB; a part with its card stays below both.
 PART_CHARS = 8_000
 # What is shown while it is written must be a prefix of the first part of the whole.
@@ -46,10 +48,11 @@ def activities(reply: Reply) -> list[JsonObject]:
     """A reply as one or more message activities; cards go with the last one."""
     parts = split(reply.text) or [""]
     messages = [_message(part, reply) for part in parts]
-    if reply.cards:
-        messages[-1]["attachments"] = [
-            {"contentType": ADAPTIVE_CARD, "content": card} for card in reply.cards
-        ]
+    attachments = [{"contentType": ADAPTIVE_CARD, "content": card} for card in reply.cards]
+    if reply.oauth_card is not None:
+        attachments.append({"contentType": OAUTH_CARD, "content": reply.oauth_card})
+    if attachments:
+        messages[-1]["attachments"] = attachments
     return messages
 
 
@@ -63,6 +66,8 @@ def kept_reply(stored: Any) -> Reply | None:
         cards=tuple(fields["cards"]),
         citations=tuple(Citation(**each) for each in fields["citations"]),
         by_model=fields["by_model"],
+        waits=fields.get("waits", False),
+        oauth_card=fields.get("oauth_card"),
     )
 
 

@@ -193,18 +193,22 @@ def _logs() -> Logs:
 class running:
     """Start everything; the bot alone can be stopped and started again.
 
-    `settings` stand in for the sandbox's own, as AZURE_OPENAI_BASE_URL for another model.
+    `settings` stand in for the sandbox's own, as AZURE_OPENAI_BASE_URL for another model; `guard`
+    is a middleware before the sandbox's services.
     """
 
-    def __init__(self, clock: FakeClock, folder: Path, **settings: str) -> None:
+    def __init__(
+        self, clock: FakeClock, folder: Path, *, guard: Any = None, **settings: str
+    ) -> None:
         self._clock = clock
+        self._guard = guard
         self._folder = folder
         self._settings = settings
         self._servers: list[TestServer] = []
 
     async def __aenter__(self) -> Soc:
         world = await asyncio.to_thread(load, self._clock.now(), None, self._clock.now)
-        services = web.Application()
+        services = web.Application(middlewares=[self._guard] if self._guard else [])
         logs = replace(await asyncio.to_thread(_logs), now=self._clock.now)
         await asyncio.to_thread(lambda: add_services(services, world, logs, pace=0.002))
         teams = Teams(self._clock)
