@@ -45,14 +45,19 @@ def streaminfo(kind: str, *, stream: str = "", sequence: int = 0) -> JsonObject:
 
 
 def activities(reply: Reply) -> list[JsonObject]:
-    """A reply as one or more message activities; cards go with the last one."""
+    """A reply as one or more message activities; cards go with the last one.
+
+    A card to sign in is a message of its own, without text, as Teams' samples send it.
+    """
     parts = split(reply.text) or [""]
     messages = [_message(part, reply) for part in parts]
-    attachments = [{"contentType": ADAPTIVE_CARD, "content": card} for card in reply.cards]
+    if reply.cards:
+        messages[-1]["attachments"] = [
+            {"contentType": ADAPTIVE_CARD, "content": card} for card in reply.cards
+        ]
     if reply.oauth_card is not None:
-        attachments.append({"contentType": OAUTH_CARD, "content": reply.oauth_card})
-    if attachments:
-        messages[-1]["attachments"] = attachments
+        signing = {"contentType": OAUTH_CARD, "content": reply.oauth_card}
+        messages.append({"type": "message", "attachments": [signing]})
     return messages
 
 

@@ -65,10 +65,26 @@ def ben(soc: Soc, kind: str = "personal", conversation: str = "") -> Chat:
     return soc.chat(kind, conversation, analyst=BEN, name="Ben Becker")
 
 
-def oauth_card(sent: Sent) -> dict[str, Any]:
-    [attachment] = sent.now["attachments"]
-    assert attachment["contentType"] == "application/vnd.microsoft.card.oauth"
-    return attachment["content"]
+def is_sign_in(sent: Sent) -> bool:
+    kinds = [each["contentType"] for each in sent.now.get("attachments", ())]
+    return kinds == ["application/vnd.microsoft.card.oauth"]
+
+
+async def asked_to_sign_in(chat: Chat, text: str) -> dict[str, Any]:
+    """Say something, and get a sentence and a card to sign in; the card comes back."""
+    before = len(chat.messages)
+    await chat.say(text)
+    await chat.soc.until(lambda: len(chat.messages) == before + 2 and chat.soc.quiet)
+    sentence, card = chat.messages[before:]
+    assert "Once you are signed in, I go on by myself." in sentence.text
+    assert is_sign_in(card) and "text" not in card.now
+    return card.now["attachments"][0]["content"]
+
+
+def answers(chat: Chat) -> list[Sent]:
+    """What was said, but for what asks to sign in."""
+    asking = ("I work with your own rights", "That sign-in was not confirmed")
+    return [m for m in chat.messages if not is_sign_in(m) and not m.text.startswith(asking)]
 
 
 def given(chat: Chat, card: dict[str, Any]) -> dict[str, Any]:
@@ -91,16 +107,17 @@ async def confirm(chat: Chat, code: Any) -> int:
     return (await chat.post(invoke))[0]
 
 
-async def next_message(chat: Chat, before: int) -> Sent:
-    await chat.soc.until(lambda: len(chat.messages) > before and chat.soc.quiet)
-    return chat.messages[-1]
+async def answer_of(chat: Chat, before: int = 0) -> Sent:
+    """Wait for an answer, after `before` others."""
+    await chat.soc.until(lambda: len(answers(chat)) > before and chat.soc.quiet)
+    return answers(chat)[-1]
 
 
 async def signed_in(chat: Chat) -> Chat:
     """Sign in with the word, as Teams does it by itself."""
-    asked = await chat.ask("sign in")
+    card = await asked_to_sign_in(chat, "sign in")
     before = len(chat.messages)
-    assert (await exchange(chat, oauth_card(asked)))[0] == 200
+    assert (await exchange(chat, card))[0] == 200
     await chat.soc.until(
         lambda: chat.soc.quiet and any("are signed in" in m.text for m in chat.messages[before:])
     )
@@ -138,15 +155,14 @@ async def press(chat: Chat, sent: Sent, title: str, **value: Any) -> dict[str, A
 
 async def test_the_first_question_asks_to_sign_in_and_is_answered_after_that(soc, azure):
     chat = ana(soc)
-    asked = await chat.ask(QUESTION)
-    card = oauth_card(asked)
+    card = await asked_to_sign_in(chat, QUESTION)
     assert card["connectionName"] == CONNECTION
     assert card["buttons"][0]["type"] == "signin"
     assert azure.who("/incidents") <= {""}, "Azure was not asked for the analyst yet"
 
     status, body = await exchange(chat, card)
     assert (status, body) == (200, {"id": "exchange-1", "connectionName": CONNECTION})
-    answer = await next_message(chat, 1)
+    answer = await answer_of(chat)
     assert "in the order of the alerts" in answer.text
 
     await press(chat, answer, "Add as task")
@@ -161,18 +177,18 @@ async def test_help_and_what_needs_no_azure_ask_for_no_sign_in(soc, service):
 
 async def test_every_device_sends_the_same_exchange_and_it_is_made_once(soc, service):
     chat = ana(soc)
-    card = oauth_card(await chat.ask(QUESTION))
+    card = await asked_to_sign_in(chat, QUESTION)
     statuses = [(await exchange(chat, card))[0] for _ in range(3)]
-    await next_message(chat, 1)
+    await answer_of(chat)
     await settle(soc)
     assert statuses == [200] * 3
     assert service.count("exchange") == 1
-    assert len(chat.messages) == 2, "one card and one answer"
+    assert len(answers(chat)) == 1
 
 
 async def test_devices_at_the_same_moment_share_one_exchange(soc, service):
     chat = ana(soc)
-    card = oauth_card(await chat.ask(QUESTION))
+    card = await asked_to_sign_in(chat, QUESTION)
     answers = await asyncio.gather(*(exchange(chat, card) for _ in range(4)))
     assert [status for status, _ in answers] == [200] * 4
     assert service.count("exchange") == 1
@@ -181,19 +197,19 @@ async def test_devices_at_the_same_moment_share_one_exchange(soc, service):
 async def test_where_consent_is_missing_a_window_and_its_code_sign_in(soc, service):
     service.consented.clear()
     chat = ana(soc)
-    card = oauth_card(await chat.ask(QUESTION))
+    card = await asked_to_sign_in(chat, QUESTION)
     status, body = await exchange(chat, card)
     assert status == 412 and body["failureDetail"]
 
     assert await confirm(chat, "000000") == 404
     assert "not confirmed" in chat.messages[-1].text
     assert await confirm(chat, CODE) == 200
-    assert "in the order of the alerts" in (await next_message(chat, 2)).text
+    assert "in the order of the alerts" in (await answer_of(chat)).text
 
 
 async def test_an_exchange_that_is_none_signs_nobody_in(soc, service):
     chat = ana(soc)
-    card = oauth_card(await chat.ask(QUESTION))
+    card = await asked_to_sign_in(chat, QUESTION)
     for value in ({"token": ""}, {"token": 5}, {"id": None}, {"connectionName": "another"}):
         status, _ = await exchange(chat, card, **value)
         assert status in (400, 412), value
@@ -233,7 +249,7 @@ async def test_signing_out_ends_it(soc, service, azure):
     assert "signed out" in (await chat.ask("Sign out")).text
     assert service.signed_in == {}
     azure.asked.clear()
-    assert oauth_card(await chat.ask("summary"))
+    assert await asked_to_sign_in(chat, "summary")
     assert ANA not in azure.who()
 
 
@@ -244,7 +260,7 @@ async def test_a_token_is_renewed_before_it_ends(soc, service, azure, clock):
         await clock.advance(1200)
         assert "in the order" in (await chat.ask(QUESTION)).text
     used = [token for token in azure.tokens if token]
-    assert len(set(used)) >= 4 and len(chat.messages) == 6
+    assert len(set(used)) >= 4 and len(answers(chat)) == 5
     assert azure.who("/alerts") == {ANA}
 
 
@@ -252,7 +268,7 @@ async def test_who_signed_out_elsewhere_is_asked_again(soc, service, clock):
     chat = await signed_in(ana(soc))
     service.signed_in.clear()
     await clock.advance(601)
-    assert oauth_card(await chat.ask(QUESTION))
+    assert await asked_to_sign_in(chat, QUESTION)
 
 
 async def test_another_account_than_the_one_in_teams_is_refused(soc, service, azure):
@@ -270,14 +286,13 @@ async def test_a_sign_in_service_that_is_down_is_said(soc, service, call):
 
 async def test_a_sign_in_that_the_service_does_not_take_may_be_tried_again(soc, service):
     chat = ana(soc)
-    card = oauth_card(await chat.ask(QUESTION))
+    card = await asked_to_sign_in(chat, QUESTION)
     service.failing = {"exchange", "GetToken"}
     assert (await exchange(chat, card))[0] == 412
     assert await confirm(chat, CODE) == 404
     service.failing = set()
-    before = len(chat.messages)
     assert (await exchange(chat, card))[0] == 200
-    assert "in the order of the alerts" in (await next_message(chat, before)).text
+    assert "in the order of the alerts" in (await answer_of(chat)).text
 
 
 # --- who may what --------------------------------------------------------------------------------
@@ -288,7 +303,7 @@ async def test_an_analyst_never_works_with_another_ones_token(soc, azure):
     await chat.ask(QUESTION)
     other = ben(soc)
     azure.asked.clear()
-    assert oauth_card(await other.ask(QUESTION))
+    assert await asked_to_sign_in(other, QUESTION)
     assert azure.who() <= {""}
     await signed_in(other)
     azure.asked.clear()
@@ -403,66 +418,66 @@ async def test_a_repeat_of_the_question_is_answered_once(soc):
     question = chat.activity(text=QUESTION)
     for _ in range(2):
         assert (await chat.post(question))[0] == 202
-    asked = await next_message(chat, 0)
-    await exchange(chat, oauth_card(asked))
-    await chat.post(question)
-    await next_message(chat, 1)
-    await exchange(chat, oauth_card(asked))
-    await chat.post(question)
+    await soc.until(lambda: len(chat.messages) == 2)
+    card = chat.messages[1].now["attachments"][0]["content"]
+    for _ in range(2):
+        await exchange(chat, card)
+        await chat.post(question)
+        await answer_of(chat)
     await settle(soc)
-    assert len(chat.messages) == 2
+    assert (len(chat.messages), len(answers(chat))) == (3, 1)
 
 
 async def test_all_that_waited_goes_on_in_its_order(soc):
     chat = ana(soc)
-    first = await chat.ask("incident 3177")
-    await chat.ask("summary")
-    await exchange(chat, oauth_card(first))
-    await soc.until(lambda: len(chat.messages) == 4 and soc.quiet)
-    assert "Incident 3177" in str(chat.messages[2].card)
-    assert chat.messages[3].text and not chat.messages[3].text.startswith("I work with")
+    card = await asked_to_sign_in(chat, "incident 3177")
+    await asked_to_sign_in(chat, "summary")
+    await exchange(chat, card)
+    await answer_of(chat, 1)
+    first, second = answers(chat)
+    assert "Incident 3177" in str(first.card) and len(second.text) > len(first.text)
 
 
 async def test_a_sign_in_that_another_replica_hears_of_counts_as_well(bot, soc):
     chat = ana(soc)
-    card = oauth_card(await chat.ask(QUESTION))
+    card = await asked_to_sign_in(chat, QUESTION)
     await bot.start()
     assert (await exchange(chat, card))[0] == 200
-    assert "in the order of the alerts" in (await next_message(chat, 1)).text
+    assert "in the order of the alerts" in (await answer_of(chat)).text
     await settle(soc)
-    assert len(chat.messages) == 2
+    assert len(answers(chat)) == 1
 
 
 async def test_a_bot_that_starts_anew_still_knows_what_waits(bot, soc):
     chat = ana(soc)
-    card = oauth_card(await chat.ask(QUESTION))
+    card = await asked_to_sign_in(chat, QUESTION)
     await bot.stop()
     await bot.start()
     assert (await exchange(chat, card))[0] == 200
-    assert "in the order of the alerts" in (await next_message(chat, 1)).text
+    assert "in the order of the alerts" in (await answer_of(chat)).text
 
 
 async def test_what_waits_and_is_taken_up_by_mistake_waits_on(soc, tmp_path):
     chat = ana(soc)
-    card = oauth_card(await chat.ask(QUESTION))
+    card = await asked_to_sign_in(chat, QUESTION)
     store = SqliteStore(str(tmp_path / "casemate.db"))
     await store.open()
     await store.release(f"sign-in {TENANT} {ANA}")
     await settle(soc)
     await store.close()
-    assert len(chat.messages) == 1
+    assert len(chat.messages) == 2
     assert (await exchange(chat, card))[0] == 200
-    assert "in the order of the alerts" in (await next_message(chat, 1)).text
+    assert "in the order of the alerts" in (await answer_of(chat)).text
 
 
 async def test_what_waited_too_long_is_not_answered_any_more(soc):
     chat = ana(soc)
-    card = oauth_card(await chat.ask(QUESTION))
+    card = await asked_to_sign_in(chat, QUESTION)
     await soc.clock.advance(901)
     await settle(soc)
     assert (await exchange(chat, card))[0] == 200
     await settle(soc)
-    assert len(chat.messages) == 1
+    assert answers(chat) == []
     assert "in the order of the alerts" in (await chat.ask(QUESTION)).text
 
 
@@ -471,7 +486,7 @@ async def test_in_a_channel_it_is_said_where_to_sign_in_and_the_answer_comes_the
     asked = await channel.ask(QUESTION)
     assert "say `sign in`" in asked.text and "attachments" not in asked.now
     await signed_in(ana(soc))
-    assert "in the order of the alerts" in (await next_message(channel, 1)).text
+    assert "in the order of the alerts" in (await answer_of(channel)).text
     assert azure.who("/alerts") == {ANA}
 
 
