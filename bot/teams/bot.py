@@ -35,7 +35,7 @@ from ..ports import (
     Unfurl,
     Unfurled,
 )
-from . import invokes
+from . import invokes, ratings
 from .activity import analyst_of, place_of, text_of
 from .adapter import INVOKE_RESPONSE, TeamsAdapter, sdk_activity
 from .connector import Connector, delivered_id
@@ -48,7 +48,7 @@ TURN_SECONDS = 300.0
 CLICK_SECONDS = 9.0
 # Teams waits five seconds for what becomes of a link (docs: respond-to-search).
 UNFURL_SECONDS = 4.0
-_CLAIM, _BODY, _DONE = "casemate.claim", "casemate.body", "casemate.done"
+_CLAIM, _BODY, _LEFT = "casemate.claim", "casemate.body", "casemate.left"
 _SLOW = "This took too long, and I stopped. Please ask again, perhaps for less at once."
 _TOO_LONG = "This takes longer than a click may. Please say it in words."
 _SLOW_LINK = "Sentinel did not answer in time, so the link is shown as it is."
@@ -82,10 +82,10 @@ class Bot(ActivityHandler):
         self._aside: set[asyncio.Task[None]] = set()
         self._owner = owner
 
-    async def work(self, claim: Claim) -> bool:
-        """Work on an accepted activity; False when it must be taken up again later."""
+    async def work(self, claim: Claim) -> JsonObject | None:
+        """Work on an accepted activity; what is left of it, None when it must be taken up again."""
         state = await self._run(claim.body, {_CLAIM: claim})
-        return state.get(_DONE, True)
+        return state.get(_LEFT, {})
 
     async def invoke(self, body: JsonObject) -> tuple[int, JsonObject]:
         """Answer an invoke in its HTTP response: status and body."""
@@ -109,15 +109,18 @@ class Bot(ActivityHandler):
         stream = self._stream(claim, place)
         try:
             reply = kept_reply(claim.progress.get("reply"))
+            origin = claim.progress.get("origin")
             if reply is None:
                 answered = await self._answered(claim, place, stream)
                 if answered is None or not await self._commit(claim, answered):
                     return
-                reply = answered.reply
+                reply, origin = answered.reply, ratings.origin(answered)
             await stream.finish(reply)
+            if origin:
+                turn_context.turn_state[_LEFT] = {"sent": stream.sent, "origin": origin}
         except Undelivered as error:
             log.warning("an answer was not delivered: %s", error.sentence)
-            turn_context.turn_state[_DONE] = error.retire
+            turn_context.turn_state[_LEFT] = {} if error.retire else None
         finally:
             await stream.close()
 
@@ -154,8 +157,7 @@ class Bot(ActivityHandler):
         if body.get("name") == "composeExtension/queryLink":
             return InvokeResponse(status=200, body=await self._unfurled(body, value))
         if body.get("name") == "message/submitAction":
-            rating = invokes.rating(body, value, analyst_of(body), self._clock.now())
-            await self._store.record(rating)
+            await ratings.record(self._store, body, value, self._clock.now())
             return InvokeResponse(status=200, body={})
         return InvokeResponse(status=400, body={"error": "Casemate does not know this invoke."})
 
@@ -194,7 +196,10 @@ class Bot(ActivityHandler):
     async def _commit(self, claim: Claim, answered: Answered) -> bool:
         outcome = Outcome(
             claim=claim.key,
-            progress={"reply": dataclasses.asdict(answered.reply)},
+            progress={
+                "reply": dataclasses.asdict(answered.reply),
+                "origin": ratings.origin(answered),
+            },
             thread=answered.thread,
             turn=answered.turn,
             proposal=answered.proposal,
