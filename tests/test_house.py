@@ -42,7 +42,10 @@ MAY_IMPORT = {
     "bot.health": "bot.errors bot.ports",
     "bot.opening": "bot prompts",
     "bot.auditing": "bot.domain bot.errors bot.ports bot.records",
-    "bot.commands": "bot.auditing bot.errors bot.ports bot.serving bot.settings bot.doctor prompts",
+    "bot.rated": "bot.auditing bot.domain bot.ports",
+    "bot.commands": (
+        "bot.auditing bot.errors bot.ports bot.rated bot.serving bot.settings bot.doctor prompts"
+    ),
     "bot.doctor": "bot prompts",
     "bot.serving": "bot.errors bot.ports bot.settings bot.teams",
     # what runs beside the bot, and is never imported by it
