@@ -16,7 +16,7 @@ from bot.auditing import report as audit_report
 from bot.local.sqlite import SqliteStore
 from prompts import load
 from tests.clock import FakeClock
-from tests.scenario.conftest import Chat, Soc, running
+from tests.scenario.conftest import Chat, Soc, find_button, running
 
 QUESTION = "did the Müller account do it in incident 3177?"
 PROMPT = load()["system"].hash
@@ -61,7 +61,8 @@ async def test_a_thumb_down_is_listed_with_what_answered(
     )
     assert (found["prompt"], found["model"]) == (PROMPT, "casemate-sandbox")
     assert found["incident_number"] == 3177
-    assert found["incident"] == soc.case(3177).id
+    button = find_button(answer.card, "Add as task")
+    assert button and found["proposal"] == button["data"]["proposal"]
     assert found["asked"] == "question"
     assert found["question_sha256"] == hashlib.sha256(QUESTION.encode()).hexdigest()
     assert "ller" not in json.dumps(found)
