@@ -14,7 +14,7 @@ from aiohttp import web
 from prompts import load
 from prompts.playbook import playbook
 
-from . import auditing, doctor, redaction, serving
+from . import auditing, doctor, rated, redaction, serving
 from .errors import CasemateError, StoreError
 from .ports import Store
 from .settings import Settings, from_process, prompts_dir
@@ -43,6 +43,8 @@ def run(
     checked.add_argument("folder", type=Path, nargs="?", help="instead of PROMPTS_DIR")
     audited = commands.add_parser("audit", help="print the audit, and verify its chain")
     auditing.add_arguments(audited)
+    feedback = commands.add_parser("feedback", help="the answers that analysts rated, worst first")
+    rated.add_arguments(feedback)
     chosen = parser.parse_args(arguments)
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
     redaction.install()
@@ -56,8 +58,11 @@ def run(
         if chosen.command == "prompts":
             return check_prompts(chosen.folder or prompts_dir())
         if chosen.command == "audit":
-            path = chosen.file or from_process().store_path
-            return asyncio.run(_audit(store, path, auditing.wanted(chosen)))
+            path, wanted = chosen.file or from_process().store_path, auditing.wanted(chosen)
+            return asyncio.run(_reading(store, path, lambda opened: auditing.run(opened, wanted)))
+        if chosen.command == "feedback":
+            path, rating = chosen.file or from_process().store_path, rated.wanted(chosen)
+            return asyncio.run(_reading(store, path, lambda opened: rated.run(opened, rating)))
         settings = from_process()
         return serving.run(settings, lambda: application(settings))
     except CasemateError as error:
@@ -76,12 +81,15 @@ def check_prompts(folder: Path | None) -> int:
     return 0
 
 
-async def _audit(store: Callable[[str], Store], path: str, wanted: auditing.Wanted) -> int:
+async def _reading(
+    store: Callable[[str], Store], path: str, command: Callable[[Store], Awaitable[int]]
+) -> int:
+    """Run a command over a store that is there already."""
     if not await asyncio.to_thread(Path(path).is_file):
         raise StoreError(f"There is no database {path}. Name one with --file or STORE_URL.")
     opened = store(path)
     await opened.open()
     try:
-        return await auditing.run(opened, wanted)
+        return await command(opened)
     finally:
         await opened.close()

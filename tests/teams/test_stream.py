@@ -525,7 +525,9 @@ async def test_a_long_answer_is_several_messages_with_the_card_on_the_last(
     assert all(len(sent.text) <= PART_CHARS for sent in messages)
     assert [sent.card for sent in messages] == [None] * (len(messages) - 1) + [CARD]
     assert all(len(update) <= FIRST_PART_CHARS for update in messages[0].updates)
-    assert talk.notes == {"parts": len(messages), "activity": messages[0].id}
+    ids = [sent.id for sent in messages]
+    assert talk.notes == {"parts": len(messages), "activity": ids[0], "sent": ids}
+    assert talk.stream.sent == ids
     assert talk.teams.violations == []
 
 
