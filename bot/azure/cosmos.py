@@ -1,0 +1,197 @@
+"""What Casemate remembers, in Azure Cosmos DB, for any number of replicas."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from datetime import datetime, timedelta
+from uuid import uuid4
+
+from ..domain.incident import IncidentRef
+from ..domain.transcript import Thread, Turn
+from ..ports import AuditItem, Erased, JsonObject, Outcome
+from ..records import audit_item_of, encoded, turn_of
+from .cosmos_claims import Claims, Left
+from .cosmos_containers import AUDIT, CONVERSATIONS, DOCUMENTS, HISTORY, OUTBOX, PROPOSALS
+from .cosmos_database import BUDGET_SECONDS, Database
+from .cosmos_items import (
+    MOST_BYTES,
+    audit_line,
+    bounded,
+    incident_key,
+    micros,
+    name,
+    order,
+    packed,
+    unpacked,
+)
+from .cosmos_outbox import CosmosOutbox
+from .cosmos_proposals import Proposals, proposal_item
+
+_LONG = 100_000  # characters of text that are packed and read beside the event loop
+_DOCUMENT_BYTES = MOST_BYTES - 10_000
+
+
+class CosmosStore(Claims, Proposals):
+    """The `Store` of several replicas: the containers of one database, made by infrastructure.
+
+    `key` is an account key, or gives tokens of Entra ID; items end `keep` after their last change.
+    Operations that touch one item, or one partition, are one transaction. `commit` touches several:
+    it is written down whole in its claim first (see `Claims`). `budget` is in seconds.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        database: str,
+        key: str | Callable[[], Awaitable[str]],
+        keep: timedelta,
+        budget: float = BUDGET_SECONDS,
+    ) -> None:
+        opened, seconds = Database(url, database, key, budget), int(keep.total_seconds())
+        Claims.__init__(self, opened, seconds)
+        Proposals.__init__(self, opened, seconds)
+        self.outbox = CosmosOutbox(opened, seconds)
+
+    async def open(self) -> None:
+        """Connect; raises StoreError where a container is missing or is not as it should be."""
+        await self._db.open()
+
+    async def close(self) -> None:
+        """Let go of the connections."""
+        await self._db.close()
+
+    async def ping(self) -> None:
+        """Raise StoreError unless the service answers."""
+        await self._db.read(DOCUMENTS, "ping", ["ping"])
+
+    # history
+
+    async def commit(self, outcome: Outcome, owner: str) -> bool:
+        """Keep a turn's outcome as one; False, and nothing kept, when the claim was lost."""
+        committing = asyncio.ensure_future(self._commit(outcome, owner, self._left_by(outcome)))
+        try:
+            return await asyncio.shield(committing)
+        except asyncio.CancelledError:
+            # Whole or nothing, for whoever looks after the cancelled caller is gone.
+            await asyncio.gather(committing, return_exceptions=True)
+            raise
+
+    def _left_by(self, outcome: Outcome) -> Left:
+        left: Left = []
+        if outcome.thread is not None and outcome.turn is not None:
+            left.append((HISTORY, self._turn_item(outcome.thread, outcome.turn)))
+        if outcome.proposal is not None:
+            left.append((PROPOSALS, proposal_item(outcome.proposal, self._seconds)))
+        for item in outcome.audit:
+            id = name("claim", outcome.claim, encoded(item).decode())
+            left.append((AUDIT, audit_line(id, item, next(self._numbers))))
+        return left
+
+    def _turn_item(self, thread: Thread, turn: Turn) -> JsonObject:
+        tenant, analyst, incident = _history(thread)
+        return {
+            "id": name(turn.id),
+            "tenant": tenant,
+            "analyst": analyst,
+            "incident": incident,
+            "turn": packed(turn),
+            "order": order(turn.asked, next(self._numbers)),
+            "age": micros(turn.asked),
+            "ttl": self._seconds,
+        }
+
+    async def turns(self, thread: Thread, limit: int) -> tuple[Turn, ...]:
+        """The newest `limit` turns of a history by when they were asked, oldest first."""
+        if limit <= 0:
+            return ()
+        text = "SELECT TOP @limit c.turn FROM c ORDER BY c.order DESC"
+        items = await self._db.query(HISTORY, text, _history(thread), limit=limit)
+        return tuple(turn_of(unpacked(item["turn"])) for item in reversed(items))
+
+    async def forget_thread(self, thread: Thread) -> Erased:
+        """Delete one history; proposals, focus and audit stay."""
+        return Erased(
+            await self._db.delete_all(HISTORY, await self._db.find(HISTORY, "", _history(thread)))
+        )
+
+    async def forget_analyst(self, tenant: str, analyst: str) -> Erased:
+        """Delete an analyst's histories, focus, and proposals with their writes; not the audit."""
+        where = "c.tenant = @tenant AND c.analyst = @analyst"
+        who: JsonObject = {"tenant": bounded(tenant), "analyst": bounded(analyst)}
+        focus = await self._db.find(CONVERSATIONS, where, **who)
+        await self._db.delete_all(CONVERSATIONS, focus)
+        theirs = await self._db.find(HISTORY, where, **who)
+        turns = await self._db.delete_all(HISTORY, theirs)
+        return Erased(turns, await self._forget_proposals(tenant, analyst))
+
+    # focus
+
+    async def set_focus(
+        self, tenant: str, conversation: str, analyst: str, incident: IncidentRef, now: datetime
+    ) -> None:
+        """Remember which incident an analyst means in a conversation."""
+        item: JsonObject = {
+            "id": name(tenant, analyst),
+            "conversation": bounded(conversation),
+            "tenant": bounded(tenant),
+            "analyst": bounded(analyst),
+            "workspace": incident.workspace,
+            "incident": incident.id,
+            "at": order(now, next(self._numbers)),
+            "age": micros(now),
+            "ttl": self._seconds,
+        }
+        await self._db.put(CONVERSATIONS, item)
+
+    async def focus(self, tenant: str, conversation: str, analyst: str) -> IncidentRef | None:
+        """The analyst's own focus in this conversation, else the conversation's newest."""
+        partition = [bounded(conversation)]
+        found = await self._db.read(CONVERSATIONS, name(tenant, analyst), partition)
+        if found is None:
+            text = "SELECT TOP 1 * FROM c WHERE c.tenant = @tenant ORDER BY c.at DESC"
+            newest = await self._db.query(CONVERSATIONS, text, partition, tenant=bounded(tenant))
+            found = newest[0] if newest else None
+        return IncidentRef(found["workspace"], found["incident"]) if found else None
+
+    # documents, audit
+
+    async def keep(self, key: str, value: JsonObject, now: datetime) -> None:
+        """Keep one document under a name, in place of the one before."""
+        body = await asyncio.to_thread(packed, value, _DOCUMENT_BYTES)
+        item: JsonObject = {"id": name(key), "name": key, "body": body, "at": micros(now)}
+        await self._db.put(DOCUMENTS, item)
+
+    async def kept(self, key: str) -> JsonObject | None:
+        """The document kept under a name, or None."""
+        item = await self._db.read(DOCUMENTS, name(key), [name(key)])
+        if item is None:
+            return None
+        text = item["body"]
+        return unpacked(text) if len(text) < _LONG else await asyncio.to_thread(unpacked, text)
+
+    async def record(self, item: AuditItem) -> None:
+        """Append one line to the audit."""
+        await self._db.create(AUDIT, audit_line(str(uuid4()), item, next(self._numbers)))
+
+    async def audit(self, incident: IncidentRef, limit: int) -> tuple[AuditItem, ...]:
+        """The newest `limit` items on an incident, oldest first."""
+        text = "SELECT TOP @limit c.line FROM c ORDER BY c.order DESC"
+        partition = [bounded(incident.workspace), bounded(incident.id)]
+        lines = await self._db.query(AUDIT, text, partition, limit=limit)
+        return tuple(audit_item_of(unpacked(line["line"])) for line in reversed(lines))
+
+    async def sweep(self, now: datetime, keep: timedelta) -> None:
+        """Delete what is older than `keep`, but not what is still owed, places, or the audit.
+
+        The service does this itself, by each item's time to live; what a shorter `keep` makes too
+        old is left to this.
+        """
+        await self._sweep_proposals(now - keep)
+        for container in (CONVERSATIONS, HISTORY, OUTBOX):
+            old = await self._db.find(container, "c.age < @before", before=micros(now - keep))
+            await self._db.delete_all(container, old, as_read=True)
+
+
+def _history(thread: Thread) -> list[str]:
+    return [bounded(thread.tenant), bounded(thread.analyst), incident_key(thread.incident)]
