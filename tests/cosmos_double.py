@@ -107,6 +107,8 @@ class CosmosDouble:
                 case ["dbs", self.database, "colls", name, *rest]:
                     return await self._collection(request, name, rest)
             raise Refused(404, 1003)
+        except Unsupported as error:
+            return web.json_response({"code": "BadRequest", "message": str(error)}, status=400)
         except Refused as error:
             headers = {"x-ms-substatus": str(error.substatus)} if error.substatus else {}
             return web.json_response(
@@ -217,10 +219,7 @@ class CosmosDouble:
         if (fault := self._counted(request, "query", collection, key)) is not None:
             return fault
         values = {each["name"]: each["value"] for each in body["parameters"]}
-        try:
-            asked = query(body["query"], values, collection.indexed, one)
-        except Unsupported as error:
-            return web.json_response({"code": "BadRequest", "message": str(error)}, status=400)
+        asked = query(body["query"], values, collection.indexed, one)
         found = asked.of(item for at, item in self._live(collection) if key in (None, at))
         units = QUERY_CHARGE + sum(charge(item, write=False) for item in found)
         self._charge(collection, "query" if one else "query over all", units)

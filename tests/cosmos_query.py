@@ -21,7 +21,7 @@ _QUERY = re.compile(
     r"SELECT (?:TOP (?P<top>@?\w+) )?(?P<select>\*|c\.\w+(?:, c\.\w+)*) FROM c"
     r"(?: WHERE (?P<where>.+?))?(?: ORDER BY c\.(?P<order>\w+)(?P<descending> DESC)?)?"
 )
-_COMPARISON = re.compile(r'c\.(\w+) (=|<=|>=|<|>) (@\w+|true|false|\d+|"[^"\\]*")')
+_COMPARISON = re.compile(r'c\.(\w+) (=|<=|>=|<|>) (@\w+|true|false|\d+|"(?:[^"\\]|\\.)*")')
 _OPERATORS: dict[str, Callable[[Any, Any], bool]] = {
     "=": operator.eq, "<": operator.lt, "<=": operator.le, ">": operator.gt, ">=": operator.ge,
 }  # fmt: skip

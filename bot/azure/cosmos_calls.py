@@ -8,6 +8,7 @@ from collections.abc import Awaitable, Callable
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, cast
 
+from ..domain.endpoint import is_loopback
 from ..errors import CasemateError, StoreError
 from .cosmos_items import TOO_LARGE
 
@@ -89,6 +90,7 @@ def _status(error: CosmosHttpResponseError | CosmosBatchOperationError) -> HTTPS
 
 def client(url: str, key: str | Callable[[], Awaitable[str]]) -> CosmosClient:
     """Make a client; `key` is an account key, or gives tokens of Entra ID."""
+    from azure.core.pipeline.transport import AioHttpTransport
     from azure.cosmos.aio import CosmosClient
 
     return CosmosClient(
@@ -98,6 +100,8 @@ def client(url: str, key: str | Callable[[], Awaitable[str]]) -> CosmosClient:
         retry_throttle_backoff_max=_THROTTLED_SECONDS,
         connection_timeout=2,
         read_timeout=5,
+        # No proxy between us and ourselves.
+        transport=AioHttpTransport(use_env_settings=not is_loopback(url)),
     )
 
 

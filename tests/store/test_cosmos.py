@@ -1,5 +1,4 @@
 from collections.abc import AsyncIterator
-from datetime import timedelta
 
 import pytest
 
@@ -8,6 +7,7 @@ from bot.azure.cosmos_containers import CONTAINERS
 from bot.ports import Store
 from tests.cosmos_double import KEY, CosmosDouble
 from tests.store.contract import KEEP, OpenStore, StoreContract
+from tests.store.outbox_contract import OutboxContract
 
 
 @pytest.fixture
@@ -35,3 +35,7 @@ class TestCosmos(StoreContract):
     """The contract, over HTTP with Microsoft's SDK."""
 
     REPEATS, CLAIMS = 50, 40
+
+
+class TestCosmosOutbox(OutboxContract):
+    """The outbox's contract, likewise."""

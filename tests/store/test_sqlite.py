@@ -26,6 +26,7 @@ from tests.store.contract import (
     proposal,
     turn,
 )
+from tests.store.outbox_contract import OutboxContract
 
 ROOT = Path(__file__).parents[2]
 
@@ -52,6 +53,10 @@ async def open_store(path: Path) -> AsyncIterator[OpenStore]:
 
 class TestSqlite(StoreContract):
     """The contract, over a file."""
+
+
+class TestSqliteOutbox(OutboxContract):
+    """The outbox's contract, likewise."""
 
 
 class TestInMemory:
