@@ -100,7 +100,8 @@ def client(url: str, key: str | Callable[[], Awaitable[str]]) -> CosmosClient:
         retry_throttle_backoff_max=_THROTTLED_SECONDS,
         connection_timeout=2,
         read_timeout=5,
-        # No proxy between us and ourselves.
+        # Between us and ourselves there is no proxy, and one region.
+        enable_endpoint_discovery=not is_loopback(url),
         transport=AioHttpTransport(use_env_settings=not is_loopback(url)),
     )
 

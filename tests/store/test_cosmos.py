@@ -1,13 +1,20 @@
+"""The Cosmos DB store over HTTP with Microsoft's SDK, against a double of our own, and against a
+real account where `COSMOS_TEST_ENDPOINT` names one."""
+
+import os
 from collections.abc import AsyncIterator
 
 import pytest
 
 from bot.azure.cosmos import CosmosStore
 from bot.azure.cosmos_containers import CONTAINERS
+from bot.azure.cosmos_database import Database
 from bot.ports import Store
 from tests.cosmos_double import KEY, CosmosDouble
 from tests.store.contract import KEEP, OpenStore, StoreContract
 from tests.store.outbox_contract import OutboxContract
+
+ACCOUNT = os.environ.get("COSMOS_TEST_ENDPOINT", "")
 
 
 @pytest.fixture
@@ -32,10 +39,48 @@ async def open_store(double: CosmosDouble) -> AsyncIterator[OpenStore]:
 
 
 class TestCosmos(StoreContract):
-    """The contract, over HTTP with Microsoft's SDK."""
-
     REPEATS, CLAIMS = 50, 40
 
 
 class TestCosmosOutbox(OutboxContract):
-    """The outbox's contract, likewise."""
+    """Its outbox."""
+
+
+# a real account
+
+
+@pytest.mark.cosmos_account
+@pytest.mark.skipif(not ACCOUNT, reason="COSMOS_TEST_ENDPOINT names no account")
+@pytest.mark.timeout(600)
+class OnAnAccount:
+    """What is in the database `COSMOS_TEST_DATABASE` is deleted: name one that is for tests."""
+
+    REPEATS, CLAIMS = 50, 40
+
+    @pytest.fixture
+    async def open_store(self) -> AsyncIterator[OpenStore]:
+        where = (ACCOUNT, os.environ["COSMOS_TEST_DATABASE"], os.environ["COSMOS_TEST_KEY"])
+        database = Database(*where)
+        await database.open()
+        for container in CONTAINERS:
+            await database.delete_all(container, await database.find(container, ""))
+        await database.close()
+        opened: list[Store] = []
+
+        async def open_store() -> Store:
+            store = CosmosStore(*where, KEEP)
+            opened.append(store)
+            await store.open()
+            return store
+
+        yield open_store
+        for store in opened:
+            await store.close()
+
+
+class TestAccount(OnAnAccount, StoreContract):
+    """The contract on Azure."""
+
+
+class TestAccountOutbox(OnAnAccount, OutboxContract):
+    """Its outbox."""
