@@ -84,6 +84,10 @@ class CosmosDouble:
         self.partitions: list[tuple[str, str | None]] = []
         self._version = 0
 
+    def item(self, container: str, partition: str, id: str) -> Item:
+        """An item as it is kept, to be looked at or spoiled."""
+        return self.collections[container].items[(partition,), id]
+
     @asynccontextmanager
     async def running(self) -> AsyncIterator[CosmosDouble]:
         app = web.Application(client_max_size=8 * LARGEST)

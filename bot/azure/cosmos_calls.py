@@ -22,9 +22,11 @@ log = logging.getLogger(__name__)
 OK = HTTPStatus.OK
 NOT_FOUND = HTTPStatus.NOT_FOUND
 CONFLICT = HTTPStatus.CONFLICT
+GONE = HTTPStatus.GONE
 PRECONDITION_FAILED = HTTPStatus.PRECONDITION_FAILED
 
 _THROTTLED_SECONDS = 4  # waited in all where the service asks for it (429)
+_NO_OWNER = 1003  # the substatus of a 404 for what is in a container or database that is not there
 _RETRY_WITH = 449  # another write to the same item was under way; the SDK leaves it to us
 _AGAIN = (0.01, 0.03, 0.1)
 
@@ -71,8 +73,6 @@ async def call(
         # The service's own text holds whole requests: it is neither said nor logged.
         log.warning("Cosmos DB answered with HTTP status %s", error.status_code)
         raise StoreError(_SENTENCES.get(status, _DOWN)) from None
-    except StoreError:
-        raise
     except CasemateError as error:  # a token, too, is part of reaching the store
         raise StoreError(error.sentence) from error
     except (AzureError, TimeoutError) as error:
@@ -81,11 +81,12 @@ async def call(
 
 
 def _status(error: CosmosHttpResponseError | CosmosBatchOperationError) -> HTTPStatus:
-    """What happened to an item; a container that is gone, or a read that lags, is none of that."""
+    """What happened to an item; not every 404 says that it is missing."""
     substatus = cast(int | None, cast(Any, error).sub_status)
-    if error.status_code in list(HTTPStatus) and not (error.status_code == NOT_FOUND and substatus):
-        return HTTPStatus(error.status_code)
-    return HTTPStatus.BAD_GATEWAY
+    if error.status_code == NOT_FOUND and substatus:
+        return GONE if substatus == _NO_OWNER else HTTPStatus.BAD_GATEWAY
+    known = error.status_code in list(HTTPStatus)
+    return HTTPStatus(error.status_code) if known else HTTPStatus.BAD_GATEWAY
 
 
 def client(url: str, key: str | Callable[[], Awaitable[str]]) -> CosmosClient:
@@ -95,7 +96,7 @@ def client(url: str, key: str | Callable[[], Awaitable[str]]) -> CosmosClient:
 
     return CosmosClient(
         url,
-        credential=key if isinstance(key, str) else _Tokens(key),
+        credential=key if isinstance(key, str) else Tokens(key),
         retry_throttle_total=9,
         retry_throttle_backoff_max=_THROTTLED_SECONDS,
         connection_timeout=2,
@@ -106,22 +107,23 @@ def client(url: str, key: str | Callable[[], Awaitable[str]]) -> CosmosClient:
     )
 
 
-class _Tokens:
-    """Tokens of Entra ID, as the SDK asks for them."""
+class Tokens:
+    """The SDK's credential over what gives tokens of Entra ID."""
 
     def __init__(self, token: Callable[[], Awaitable[str]]) -> None:
         self._token = token
 
     async def get_token(self, *scopes: str, **options: Any) -> AccessToken:
+        """Give a token that is good now. Raises CasemateError."""
         from azure.core.credentials import AccessToken
 
         # It ends at once for the SDK, which so asks each time: who gives it knows when it ends.
         return AccessToken(await self._token(), 0)
 
     async def close(self) -> None:
-        pass
+        """Nothing is held here."""
 
-    async def __aenter__(self) -> _Tokens:
+    async def __aenter__(self) -> Tokens:
         return self
 
     async def __aexit__(

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..errors import StoreError
 from ..ports import JsonObject
-from .cosmos_calls import CONFLICT, NOT_FOUND, OK, PRECONDITION_FAILED, call, client
+from .cosmos_calls import CONFLICT, GONE, NOT_FOUND, OK, PRECONDITION_FAILED, call, client
 from .cosmos_containers import CONTAINERS, Container
 from .cosmos_items import checked
 
@@ -64,8 +64,8 @@ class Database:
 
     async def _check(self, container: Container, proxy: ContainerProxy) -> None:
         where = f"container {container.name} of the Cosmos DB database {self._name}"
-        status, is_there = await self._run(proxy.read, NOT_FOUND)
-        if status is NOT_FOUND:
+        status, is_there = await self._run(proxy.read, NOT_FOUND, GONE)
+        if status is not OK:
             raise StoreError(f"The {where} is missing. {_DEPLOY}")
         paths = [f"/{key}" for key in container.keys]
         if is_there["partitionKey"]["paths"] != paths or is_there.get("defaultTtl") is None:

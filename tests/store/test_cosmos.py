@@ -10,7 +10,6 @@ from bot.azure.cosmos import CosmosStore
 from bot.azure.cosmos_containers import CONTAINERS
 from bot.azure.cosmos_database import Database
 from bot.ports import Store
-from tests.cosmos_double import KEY, CosmosDouble
 from tests.store.contract import KEEP, OpenStore, StoreContract
 from tests.store.outbox_contract import OutboxContract
 
@@ -18,24 +17,8 @@ ACCOUNT = os.environ.get("COSMOS_TEST_ENDPOINT", "")
 
 
 @pytest.fixture
-async def double() -> AsyncIterator[CosmosDouble]:
-    async with CosmosDouble([each.resource for each in CONTAINERS]).running() as double:
-        yield double
-
-
-@pytest.fixture
-async def open_store(double: CosmosDouble) -> AsyncIterator[OpenStore]:
-    opened: list[Store] = []
-
-    async def open_store() -> Store:
-        store = CosmosStore(double.url, double.database, KEY, KEEP)
-        opened.append(store)
-        await store.open()
-        return store
-
-    yield open_store
-    for store in opened:
-        await store.close()
+def open_store(open_cosmos: OpenStore) -> OpenStore:
+    return open_cosmos
 
 
 class TestCosmos(StoreContract):
