@@ -6,13 +6,15 @@ import asyncio
 from collections.abc import Mapping
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
+from datetime import timedelta
 
 import aiohttp
 
 import prompts
 from prompts.playbook import playbook
 
-from .azure.credentials import MODEL_SCOPE, Tokens, arm_scope, logs_scope
+from .azure.cosmos import CosmosStore
+from .azure.credentials import MODEL_SCOPE, Tokens, arm_scope, logs_scope, store_scope
 from .azure.log_analytics import LogAnalytics
 from .azure.openai import AzureChatModel
 from .azure.sentinel import Sentinel
@@ -45,7 +47,7 @@ async def opened(
     parts: AsyncExitStack,
 ) -> Opened:
     """Open all of them; `parts` closes them. Raises CasemateError where one cannot be opened."""
-    store = SqliteStore(settings.store_path)
+    store = _store(settings, tokens)
     await store.open()
     parts.push_async_callback(store.close)
     key = settings.model_api_key or tokens.get(MODEL_SCOPE)
@@ -84,3 +86,11 @@ async def opened(
         "kql_checker": checker.state,
     }
     return Opened(desk, checks, (schema, checker))
+
+
+def _store(settings: Settings, tokens: Mapping[str, Tokens]) -> SqliteStore | CosmosStore:
+    where = settings.store
+    if where.path:
+        return SqliteStore(where.path)
+    key = where.key or tokens[store_scope(where.url)]
+    return CosmosStore(where.url, where.database, key, timedelta(days=settings.history_days))

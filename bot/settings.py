@@ -18,6 +18,7 @@ from .domain import endpoint
 from .domain.audience import accepted
 from .domain.incident import Workspace
 from .domain.price import Prices
+from .domain.store_address import StoreAddress
 from .errors import SettingsError
 
 PUBLIC_OPENID_METADATA = "https://login.botframework.com/v1/.well-known/openidconfiguration"
@@ -48,7 +49,7 @@ class Settings:
     arm_endpoint: str
     log_analytics_endpoint: str
     kql_checkers: int
-    store_path: str
+    store: StoreAddress
     history_days: int
     poll_seconds: int
     enrich: str
@@ -123,7 +124,7 @@ class _Reader:
             arm_endpoint=self._url("ARM_ENDPOINT", "https://management.azure.com"),
             log_analytics_endpoint=self._url("LOG_ANALYTICS_ENDPOINT", PUBLIC_LOGS),
             kql_checkers=self._number("KQL_CHECKERS", 1, 0, 8),
-            store_path=self._store(),
+            store=self._store(),
             history_days=self._number("HISTORY_DAYS", 30, 1, 3650),
             poll_seconds=self._number("POLL_SECONDS", 60, 0, 86_400),
             enrich=self._one_of("ENRICH", ("suggest", "off", "post")),
@@ -215,15 +216,12 @@ class _Reader:
             self._wrong(name, "must end with its path, without ? or #")
         return value.rstrip("/")
 
-    def _store(self) -> str:
-        url = self._text("STORE_URL") or "sqlite:///casemate.db"
-        if url.startswith("sqlite:///") and len(url) > len("sqlite:///"):
-            return url.removeprefix("sqlite:///")
-        if url.lower().startswith("https://"):
-            self._wrong("STORE_URL", "names a Cosmos DB account: this version has SQLite only")
-        else:
-            self._wrong("STORE_URL", "must look like sqlite:///casemate.db")
-        return ""
+    def _store(self) -> StoreAddress:
+        names = ("STORE_URL", "COSMOS_DATABASE", "COSMOS_KEY")
+        store = StoreAddress.of(*map(self._text, names))
+        for name, problem in store.problems():
+            self._wrong(name, problem)
+        return store
 
     def _prices(self) -> Prices | None:
         if not (value := self._text("MODEL_PRICES")):
