@@ -25,6 +25,15 @@ _COMPARISON = re.compile(r'c\.(\w+) (=|<=|>=|<|>) (@\w+|true|false|\d+|"(?:[^"\\
 _OPERATORS: dict[str, Callable[[Any, Any], bool]] = {
     "=": operator.eq, "<": operator.lt, "<=": operator.le, ">": operator.gt, ">=": operator.ge,
 }  # fmt: skip
+# Of the language's own words, those that might name a property; then it would be `c["value"]`.
+_RESERVED = set(
+    re.findall(
+        r"\w+",
+        "and array as asc between by case cross desc distinct end escape exists false for from group "
+        "having in insert into is join left like limit not null offset on or order outer rank right "
+        "select set then top true udf undefined update value when where with",
+    )
+)
 
 
 class Unsupported(Exception):
@@ -55,6 +64,7 @@ class Query:
 
 def query(text: str, values: Mapping[str, Any], indexed: Sequence[str], one: bool) -> Query:
     """Read a query; `one` says whether it is asked of one partition."""
+    _allowed(text)
     read = _QUERY.fullmatch(text)
     if read is None:
         raise Unsupported(f"not a query of ours: {text}")
@@ -73,11 +83,17 @@ def condition(
     text: str, values: Mapping[str, Any], indexed: Sequence[str] | None = None
 ) -> Condition:
     """Read what stands after WHERE; in a patch's condition anything may be compared."""
+    _allowed(text)
     either = [
         [_comparison(part, values, indexed) for part in each.split(" AND ")]
         for each in text.split(" OR ")
     ]
     return lambda item: any(all(holds(item) for holds in each) for each in either)
+
+
+def _allowed(text: str) -> None:
+    if reserved := _RESERVED & set(re.findall(r"\bc\.(\w+)", text.lower())):
+        raise Unsupported(f"reserved: {reserved}")
 
 
 def _comparison(text: str, values: Mapping[str, Any], indexed: Sequence[str] | None) -> Condition:

@@ -21,8 +21,8 @@ from .cosmos_items import (
     incident_key,
     micros,
     name,
-    order,
     packed,
+    stamp,
     unpacked,
 )
 from .cosmos_outbox import CosmosOutbox
@@ -96,7 +96,7 @@ class CosmosStore(Claims, Proposals):
             "analyst": analyst,
             "incident": incident,
             "turn": packed(turn),
-            "order": order(turn.asked, next(self._numbers)),
+            "stamp": stamp(turn.asked, next(self._numbers)),
             "age": micros(turn.asked),
             "ttl": self._seconds,
         }
@@ -105,7 +105,7 @@ class CosmosStore(Claims, Proposals):
         """The newest `limit` turns of a history by when they were asked, oldest first."""
         if limit <= 0:
             return ()
-        text = "SELECT TOP @limit c.turn FROM c ORDER BY c.order DESC"
+        text = "SELECT TOP @limit c.turn FROM c ORDER BY c.stamp DESC"
         items = await self._db.query(HISTORY, text, _history(thread), limit=limit)
         return tuple(turn_of(unpacked(item["turn"])) for item in reversed(items))
 
@@ -138,7 +138,7 @@ class CosmosStore(Claims, Proposals):
             "analyst": bounded(analyst),
             "workspace": incident.workspace,
             "incident": incident.id,
-            "at": order(now, next(self._numbers)),
+            "at": stamp(now, next(self._numbers)),
             "age": micros(now),
             "ttl": self._seconds,
         }
@@ -176,7 +176,7 @@ class CosmosStore(Claims, Proposals):
 
     async def audit(self, incident: IncidentRef, limit: int) -> tuple[AuditItem, ...]:
         """The newest `limit` items on an incident, oldest first."""
-        text = "SELECT TOP @limit c.line FROM c ORDER BY c.order DESC"
+        text = "SELECT TOP @limit c.line FROM c ORDER BY c.stamp DESC"
         partition = [bounded(incident.workspace), bounded(incident.id)]
         lines = await self._db.query(AUDIT, text, partition, limit=limit)
         return tuple(audit_item_of(unpacked(line["line"])) for line in reversed(lines))

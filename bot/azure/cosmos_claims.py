@@ -17,7 +17,7 @@ from ..ports import Claim, JsonObject, Outcome
 from .cosmos_calls import OK
 from .cosmos_containers import CONTAINERS, CONVERSATIONS, Container
 from .cosmos_database import Database
-from .cosmos_items import bounded, literal, micros, moment, name, numbered, order, packed, unpacked
+from .cosmos_items import bounded, literal, micros, moment, name, numbered, packed, stamp, unpacked
 
 _COUNTER = "counter"
 _NAMED = {container.name: container for container in CONTAINERS}
@@ -48,7 +48,7 @@ class Claims:
             "key": claim.key,
             "body": packed(claim.body),
             "accepted": micros(claim.accepted),
-            "order": order(claim.accepted, next(self._numbers)),
+            "stamp": stamp(claim.accepted, next(self._numbers)),
             "attempts": claim.attempts,
             "progress": {each: packed(value) for each, value in claim.progress.items()},
             "owner": "",
@@ -136,7 +136,7 @@ class Claims:
         held, first = set[str](), dict[str, str]()
         for each in await self._open():
             conversation = each["named"]
-            first[conversation] = min(each["order"], first.get(conversation, each["order"]))
+            first[conversation] = min(each["stamp"], first.get(conversation, each["stamp"]))
             if each["until"] > micros(now):
                 held.add(conversation)
         return tuple(each for each in sorted(first, key=first.__getitem__) if each not in held)
@@ -147,7 +147,7 @@ class Claims:
 
     async def _open(self) -> list[JsonObject]:
         return await self._db.query(
-            CONVERSATIONS, "SELECT c.named, c.order, c.until FROM c WHERE c.open = true"
+            CONVERSATIONS, "SELECT c.named, c.stamp, c.until FROM c WHERE c.open = true"
         )
 
     async def _commit(self, outcome: Outcome, owner: str, left: Left) -> bool:

@@ -51,7 +51,7 @@ CONVERSATIONS = Container(
 HISTORY = Container(
     "history",
     ("tenant", "analyst", "incident"),
-    ("tenant", "analyst", "order", "age"),
+    ("tenant", "analyst", "stamp", "age"),
 )
 PROPOSALS = Container(
     "proposals",
@@ -64,7 +64,7 @@ OUTBOX = Container(
     ("place",),
     ("workspace", "incident", "pending", "due", "activity", "posted", "age"),
 )
-AUDIT = Container("audit", ("workspace", "incident"), ("order",))
+AUDIT = Container("audit", ("workspace", "incident"), ("stamp",))
 DOCUMENTS = Container("documents", ("id",), ("owner",))
 
 CONTAINERS = (CONVERSATIONS, HISTORY, PROPOSALS, PLACES, OUTBOX, AUDIT, DOCUMENTS)

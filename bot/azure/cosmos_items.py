@@ -45,7 +45,7 @@ def numbered() -> Iterator[int]:
     return itertools.cycle(range(1_000_000))
 
 
-def order(at: datetime, number: int) -> str:
+def stamp(at: datetime, number: int) -> str:
     """A text that sorts by time, and within a microsecond by number."""
     return f"{micros(at):018}.{number:06}"
 
@@ -107,6 +107,6 @@ def audit_line(id: str, item: AuditItem, number: int) -> JsonObject:
         "id": id,
         "workspace": bounded(incident.workspace),
         "incident": bounded(incident.id),
-        "order": order(item.at, number),
+        "stamp": stamp(item.at, number),
         "line": encoded(item).decode(),
     }

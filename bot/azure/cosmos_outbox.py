@@ -18,7 +18,7 @@ from ..records import subscription_of
 from .cosmos_calls import NOT_FOUND, OK
 from .cosmos_containers import DOCUMENTS, OUTBOX, PLACES
 from .cosmos_database import BATCH, Database, Operation, changes_of
-from .cosmos_items import bounded, literal, micros, moment, numbered, order, packed, unpacked
+from .cosmos_items import bounded, literal, micros, moment, numbered, packed, stamp, unpacked
 from .cosmos_items import name as named
 
 _TRIES = 5
@@ -94,7 +94,7 @@ class CosmosOutbox:
             "incident": incident.id,
             "wanted": state,
             "seen": micros(now),
-            "order": order(now, next(self._numbers)),
+            "stamp": stamp(now, next(self._numbers)),
             "sent": "",
             "activity": "",
             "digest": False,
@@ -221,7 +221,7 @@ class CosmosOutbox:
 
 
 def _announcements(items: list[JsonObject]) -> tuple[Announcement, ...]:
-    return tuple(map(_announcement, sorted(items, key=lambda item: item["order"])))
+    return tuple(map(_announcement, sorted(items, key=lambda item: item["stamp"])))
 
 
 def _announcement(item: JsonObject) -> Announcement:

@@ -20,8 +20,8 @@ from .cosmos_items import (
     moment,
     name,
     numbered,
-    order,
     packed,
+    stamp,
     unpacked,
 )
 
@@ -53,7 +53,7 @@ class Proposals:
             return write
         partition = [item["proposal"]]
         if stale is not None:
-            values = {f"/{each}": item[each] for each in ("by_id", "by_name", "at", "order", "age")}
+            values = {f"/{each}": item[each] for each in ("by_id", "by_name", "at", "stamp", "age")}
             where = f"c.done = false AND c.at < {micros(stale)}"
             status, _ = await self._db.patch(PROPOSALS, item["id"], partition, values, where=where)
             if status is OK:
@@ -80,21 +80,21 @@ class Proposals:
         """What was begun or done with a proposal, in the order of the clicks."""
         text = 'SELECT * FROM c WHERE c.kind = "write"'
         items = await self._db.query(PROPOSALS, text, [name(proposal_id)])
-        return tuple(_write_of(item) for item in sorted(items, key=lambda item: item["order"]))
+        return tuple(_write_of(item) for item in sorted(items, key=lambda item: item["stamp"]))
 
     def _write_item(self, write: Write) -> JsonObject:
         return {
             "id": f"write-{write.kind}-{write.index}",
             "proposal": name(write.proposal),
             "kind": "write",
-            "of": write.proposal,
+            "named": write.proposal,
             "what": write.kind,
             "index": write.index,
             "by_id": write.by_id,
             "by_name": write.by_name,
             "at": micros(write.at),
             "done": False,
-            "order": order(write.at, next(self._numbers)),
+            "stamp": stamp(write.at, next(self._numbers)),
             "age": micros(write.at),
             "ttl": self._seconds,
         }
@@ -108,9 +108,9 @@ class Proposals:
             "id": _SHARE,
             "proposal": partition[0],
             "kind": "share",
-            "of": proposal.id,
+            "named": proposal.id,
             "shared_on": incident_key(proposal.incident),
-            "order": order(now, next(self._numbers)),
+            "stamp": stamp(now, next(self._numbers)),
             "age": micros(proposal.created),
             "ttl": self._seconds,
         }
@@ -124,10 +124,10 @@ class Proposals:
 
     async def shared(self, incident: IncidentRef) -> tuple[Proposal, ...]:
         """The newest 20 answers that their askers share, in the order of the sharing."""
-        text = "SELECT c.of, c.order FROM c WHERE c.shared_on = @incident"
+        text = "SELECT c.named, c.stamp FROM c WHERE c.shared_on = @incident"
         shares = await self._db.query(PROPOSALS, text, incident=incident_key(incident))
-        newest = sorted(shares, key=lambda share: share["order"])[-_MOST_SHARED:]
-        proposals = await asyncio.gather(*(self.proposal(share["of"]) for share in newest))
+        newest = sorted(shares, key=lambda share: share["stamp"])[-_MOST_SHARED:]
+        proposals = await asyncio.gather(*(self.proposal(share["named"]) for share in newest))
         return tuple(filter(None, proposals))
 
     async def _forget_proposals(self, tenant: str, analyst: str) -> int:
@@ -158,7 +158,7 @@ def proposal_item(proposal: Proposal, seconds: int) -> JsonObject:
         "id": _PROPOSAL,
         "proposal": name(proposal.id),
         "kind": "proposal",
-        "of": proposal.id,
+        "named": proposal.id,
         "tenant": bounded(proposal.tenant),
         "asked_by": bounded(proposal.provenance.asked_by_id) or None,
         "body": packed(proposal),
@@ -169,7 +169,7 @@ def proposal_item(proposal: Proposal, seconds: int) -> JsonObject:
 
 def _write_of(item: JsonObject) -> Write:
     return Write(
-        item["of"],
+        item["named"],
         item["what"],
         item["index"],
         item["by_id"],
