@@ -29,9 +29,9 @@ _OPERATORS: dict[str, Callable[[Any, Any], bool]] = {
 _RESERVED = set(
     re.findall(
         r"\w+",
-        "and array as asc between by case cross desc distinct end escape exists false for from group "
-        "having in insert into is join left like limit not null offset on or order outer rank right "
-        "select set then top true udf undefined update value when where with",
+        "and array as asc between by case cross desc distinct end escape exists false for from "
+        "group having in insert into is join left like limit not null offset on or order outer "
+        "rank right select set then top true udf undefined update value when where with",
     )
 )
 

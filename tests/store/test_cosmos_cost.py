@@ -61,6 +61,9 @@ LEFT = Outcome("z", {"reply": {"text": "x" * 3_000}}, THREAD, SAID, CARD, (LINE,
 async def store(open_cosmos: OpenCosmos) -> CosmosStore:
     store = await open_cosmos()
     await store.set_focus("contoso", CHAT, "jane", INCIDENT, NOW)
+    for name in ("poll", "place/19:soc"):
+        await store.outbox.lease(name, "me", NOW, LEASE)
+    await store.keep("poll", {}, NOW)
     for n in range(8):
         await store.accept(claim(f"{n}"))
         await store.take(CHAT, "me", NOW, LEASE)
@@ -111,11 +114,27 @@ async def test_the_documents_say_what_it_costs(double: CosmosDouble, store: Cosm
     for look in (store.outbox.waiting(NOW), store.outbox.subscriptions()):
         await idle("outbox", look)
 
+    rest = Meter(double)
+    for span in (LEASE, LEASE * 0):
+        await rest("a poll", store.outbox.lease("poll", "me", NOW, span))
+    await rest("a poll", store.kept("poll"))
+    await rest("a poll", store.keep("poll", {"at": NOW.isoformat()}, NOW))
+    outbox = store.outbox
+    await rest("an announcement", outbox.announced(INCIDENT))
+    await rest("an announcement", outbox.notice(INCIDENT, "new", ["19:soc"], NOW))
+    for span in (LEASE, LEASE * 0):
+        await rest("an announcement", outbox.lease("place/19:soc", "me", NOW, span))
+    await rest("an announcement", outbox.pending("19:soc", NOW, 9))
+    await rest("an announcement", outbox.posted_since("19:soc", NOW))
+    await rest("an announcement", outbox.sent("19:soc", {INCIDENT: "new"}, "1700", NOW))
+
     a_turn_costs = sum(turn.rows.values())
     a_second_costs = sum(idle.rows.values())
     month = {
         "turns": TURNS * a_turn_costs,
         "clicks": CLICKS * click.rows["click"],
+        "polls": 30 * 1_440 * rest.rows["a poll"],
+        "announcements": 30 * 100 * 3 * rest.rows["an announcement"],
         "looking": REPLICAS * REPLICA_SECONDS * a_second_costs,
     }
     millions = {what: round(units / 1e6, 1) for what, units in month.items()}
@@ -124,6 +143,7 @@ async def test_the_documents_say_what_it_costs(double: CosmosDouble, store: Cosm
     said += [
         f"| **a turn** | **{a_turn_costs:.0f}** |",
         f"| a click that writes | {click.rows['click']:.1f} |",
+        *(f"| {row} | {units:.1f} |" for row, units in rest.rows.items()),
         f"| a replica, each second | {a_second_costs:.1f} |",
         *(f"= {units} million" for units in millions.values()),
         f"${dollars:.0f} a month",

@@ -90,6 +90,20 @@ async def test_a_commit_that_was_cut_short_is_completed_by_whoever_takes_over(
     assert await other.finish("a", "other", NOW + LEASE)
 
 
+async def test_a_commit_that_is_cancelled_on_its_way_is_whole(
+    double: CosmosDouble, store: CosmosStore
+) -> None:
+    await store.accept(claim("a"))
+    await store.take(CHAT, "me", NOW, LEASE)
+    committing = asyncio.create_task(store.commit(outcome("a"), "me"))
+    double.faults = before("patch conversations", committing.cancel)
+    with pytest.raises(asyncio.CancelledError):
+        await committing
+    assert await store.turns(THREAD, 9) == (turn("a"),)
+    assert await store.proposal("proposal a") == proposal("proposal a")
+    assert await store.audit(INCIDENT, 9) == outcome("a").audit
+
+
 async def test_a_claim_that_cannot_be_completed_yet_is_not_kept_from_others(
     double: CosmosDouble, open_cosmos: OpenCosmos
 ) -> None:
