@@ -5,34 +5,65 @@ CLIENT_PORT ?= 56150
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: run test check bench lock screenshots clean
+.PHONY: run test fuzz check audit bench manifest lock sbom screenshots clean
 
 run: $(VENV)/runtime client/node_modules bot/kusto/node_modules
 	@$(BIN)/python client/start.py --port $(CLIENT_PORT) --bot http://127.0.0.1:$(PORT)/api/messages & \
 	exec $(BIN)/python app.py sandbox --port $(PORT)
 
-# Microsoft's local Teams client and its KQL language service: without npm the bot runs without them.
-client/node_modules bot/kusto/node_modules: %/node_modules: %/package-lock.json
+# Microsoft's local Teams client, KQL language service and manifest schemas: without npm the bot runs
+# without them.
+client/node_modules bot/kusto/node_modules manifest/node_modules: %/node_modules: %/package-lock.json
 	@command -v npm >/dev/null || { echo "No npm here: what $* needs of it is left out."; exit 0; }; \
 	cd $* && npm ci --ignore-scripts --no-audit --no-fund --silent && touch node_modules
 
-test: $(VENV)/development bot/kusto/node_modules
+test: $(VENV)/development bot/kusto/node_modules manifest/node_modules
 	$(BIN)/python -m pytest -n 2 --dist worksteal --cov --cov-report=term --cov-fail-under=95
+
+# A million examples where `make test` has twenty thousand, and other ones in each run.
+fuzz: $(VENV)/development
+	FUZZ_TIMES=50 $(BIN)/python -m pytest -n 2 --dist worksteal tests/fuzz
 
 check: $(VENV)/development
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/pyright
 
+# Known vulnerabilities of what is pinned; needs pypi.org's and npm's advisories. With --strict, what
+# could not be looked up fails as well.
+audit: $(VENV)/audit client/node_modules bot/kusto/node_modules manifest/node_modules
+	$(VENV)/pip-audit/bin/pip-audit --strict --no-deps --disable-pip -r requirements.txt -r requirements-dev.txt
+	cd bot/kusto && npm audit
+	cd client && npm audit
+	cd manifest && npm audit
+
 bench: $(VENV)/development bot/kusto/node_modules
 	$(BIN)/python -m benchmarks
 
+# make manifest APP_ID=GUID [APP_VERSION= APP_PUBLISHER= APP_SITE= APP_PRIVACY= APP_TERMS=]
+# make hands its variables on in the environment; so no value meets a shell's quotes.
+manifest: manifest/node_modules
+	@$(PYTHON) manifest/build.py "APP_ID=$${APP_ID:-$$BOT_APP_ID}" "APP_VERSION=$$APP_VERSION" \
+	  "APP_PUBLISHER=$$APP_PUBLISHER" "APP_SITE=$$APP_SITE" "APP_PRIVACY=$$APP_PRIVACY" "APP_TERMS=$$APP_TERMS"
+
 screenshots: $(VENV)/development
-	$(BIN)/python docs/screenshots.py
+	$(BIN)/python docs/screenshots.py http://127.0.0.1:$(CLIENT_PORT) docs/images --sandbox http://127.0.0.1:$(PORT)
+
+# Hashes of every file of a version, whatever its platform: pip then takes nothing else. Extras stay,
+# since pip may look for `coverage[toml]` apart from `coverage`; a constraint must not name them.
+COMPILE := $(BIN)/pip-compile -q --generate-hashes --allow-unsafe --no-strip-extras \
+  --no-emit-index-url --no-emit-find-links --no-header --no-annotate
 
 lock: $(VENV)/development
-	$(BIN)/pip-compile -q --no-emit-index-url --no-emit-find-links --strip-extras --no-header --no-annotate -o requirements.txt requirements.in
-	$(BIN)/pip-compile -q --no-emit-index-url --no-emit-find-links --strip-extras --no-header --no-annotate -o requirements-dev.txt requirements-dev.in
+	$(COMPILE) -o requirements.txt requirements.in
+	sed 's/\[.*\]==/==/' requirements.txt > $(VENV)/constraints.txt
+	$(COMPILE) -c $(VENV)/constraints.txt -o requirements-dev.txt requirements-dev.in
+
+# What is in the container, as CycloneDX: for a scanner of known weaknesses.
+sbom: $(VENV)/development
+	mkdir -p sbom
+	$(BIN)/cyclonedx-py requirements --pyproject pyproject.toml --output-reproducible -o sbom/python.cdx.json requirements.txt
+	npm sbom --prefix bot/kusto --package-lock-only --sbom-format cyclonedx > sbom/node.cdx.json
 
 $(VENV)/runtime: requirements.txt
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Casemate needs Python 3.11 or later")'
@@ -44,5 +75,11 @@ $(VENV)/development: $(VENV)/runtime requirements-dev.txt
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements-dev.txt
 	@touch $@
 
+# In a place of its own: what it brings along must not change what is tested.
+$(VENV)/audit: $(VENV)/development
+	$(PYTHON) -m venv $(VENV)/pip-audit
+	$(VENV)/pip-audit/bin/python -m pip install --quiet --disable-pip-version-check pip-audit==2.10.1
+	@touch $@
+
 clean:
-	rm -rf $(VENV) client/node_modules bot/kusto/node_modules .pytest_cache .ruff_cache .coverage
+	rm -rf $(VENV) client/node_modules bot/kusto/node_modules manifest/node_modules .pytest_cache .ruff_cache .coverage

@@ -9,6 +9,7 @@ from __future__ import annotations
 import sys
 import uuid
 from contextlib import AsyncExitStack
+from dataclasses import replace
 from datetime import timedelta
 
 import aiohttp
@@ -18,19 +19,17 @@ from bot import commands, gate, serving
 from bot.azure.credentials import CONNECTOR_SCOPE, tokens_for
 from bot.clock import SystemClock
 from bot.desk.announce import Announcements
+from bot.desk.deliver import Deliveries
 from bot.desk.enrich import Budget
 from bot.desk.watch import Watch
 from bot.health import Health
-from bot.opening import opened
+from bot.opening import opened, trail
 from bot.ports import Clock
 from bot.settings import Settings
-from bot.teams.authentication import BotFrameworkTokens, SigningKeys
 from bot.teams.connector import Connector
-from bot.teams.edge import Admission
-from bot.teams.front import front
+from bot.teams.front import admission_of, front
 from bot.teams.herald import TeamsHerald
-from bot.webhook.edge import Webhook
-from bot.webhook.tokens import EntraTokens, openid_metadata
+from bot.webhook.front import posted_incidents
 from dialogs import clicker, leaver, responder
 from dialogs.announce import WORDING
 from dialogs.unfurl import unfurler
@@ -49,20 +48,16 @@ async def application(settings: Settings, clock: Clock | None = None) -> web.App
         services = await opened(settings, session, tokens, clock, parts)
         desk = services.desk
         loopback = settings.loopback_services
-        connector = Connector(session, clock, token=tokens.get(CONNECTOR_SCOPE), loopback=loopback)
-        keys = SigningKeys(session, settings.bot_openid_metadata, clock)
-        admission = Admission(
-            tokens=None if settings.local_mode else BotFrameworkTokens(keys, settings.bot_app_id),
-            tenants=settings.allowed_tenants,
-            loopback=loopback,
-        )
+        token, teams = tokens.get(CONNECTOR_SCOPE), not settings.local_mode
+        connector = Connector(session, clock, token=token, loopback=loopback, teams=teams)
+        admission = admission_of(settings, session, connector, clock)
         owner = uuid.uuid4().hex
-        dialogs = responder(desk), clicker(desk), unfurler(desk), leaver(desk)
-        edge, turns = front(connector, desk.store, clock, admission, *dialogs, owner)
-        announcements = Announcements(desk, TeamsHerald(connector), WORDING, owner)
+        announcements = Announcements(desk)
+        deliveries = Deliveries(desk, announcements, TeamsHerald(connector), WORDING, owner)
         watch = Watch(
             desk,
             announcements,
+            deliveries,
             owner,
             poll_seconds=settings.poll_seconds,
             mode=settings.enrich,
@@ -70,7 +65,11 @@ async def application(settings: Settings, clock: Clock | None = None) -> web.App
             tasks_as_comment=settings.tasks_also_as_comment,
         )
         parts.push_async_callback(watch.close)
-        webhook = posted_incidents(settings, session, clock, watch)
+        desk = replace(desk, changed=watch.arrived)
+        dialogs = responder(desk), clicker(desk), unfurler(desk), leaver(desk)
+        signing = services.sign_ins
+        edge, turns = front(connector, desk.store, clock, admission, *dialogs, owner, signing)
+        webhook = posted_incidents(settings, session, clock, watch.arrived)
         health = Health(services.checks, "store", clock)
 
         app = web.Application(middlewares=[gate.loopback_only] if settings.local_mode else [])
@@ -78,21 +77,11 @@ async def application(settings: Settings, clock: Clock | None = None) -> web.App
         app.router.add_post("/api/incidents", webhook.incidents)
         app.router.add_get("/healthz", health.healthz)
         app.router.add_get("/readyz", health.readyz)
-        keep = timedelta(days=settings.history_days)
+        days = settings.history_days, settings.audit_days
+        keep = serving.Retention(*(timedelta(days=each) for each in days))
         starting = (*services.starting, watch)
         serving.live_with(app, starting, turns, desk.store, clock, keep, parts.pop_all())
         return app
-
-
-def posted_incidents(
-    settings: Settings, session: aiohttp.ClientSession, clock: Clock, watch: Watch
-) -> Webhook:
-    """The route that playbooks post incidents to; in local mode anyone on this machine may."""
-    tenant, authority = settings.bot_tenant_id, settings.entra_authority
-    keys = SigningKeys(session, openid_metadata(authority, tenant), clock)
-    audience, callers = settings.incident_webhook_audience, settings.incident_webhook_callers
-    tokens = EntraTokens(keys, authority, tenant, audience, callers)
-    return Webhook(None if settings.local_mode else tokens, watch.arrived, settings.workspace)
 
 
 def sandbox(port: int) -> int:
@@ -103,4 +92,4 @@ def sandbox(port: int) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(commands.run(application, sandbox))
+    sys.exit(commands.run(application, sandbox, trail))

@@ -16,9 +16,9 @@ import aiohttp
 import uvloop
 from aiohttp import web
 
-from sandbox.world import RESOURCE_GROUP, SUBSCRIPTION, WORKSPACE, WORKSPACE_ID, load
+from sandbox.world import load
 
-from . import checker
+from . import announcing, checker
 from .load import APP_ID, QUERIES, TENANT, Load, Row
 from .process import start
 from .services import LAST_WORDS, Services
@@ -56,23 +56,11 @@ async def measure(folder: Path) -> None:
 
 
 async def _casemate(http: aiohttp.ClientSession, services: Services, folder: Path) -> None:
-    environment = {
+    environment = services.environment(folder / "bench.db") | {
         "BOT_APP_ID": APP_ID,
         "BOT_TENANT_ID": TENANT,
         "BOT_APP_PASSWORD": "bench",
         "BOT_OPENID_METADATA": f"{services.base}/openid",
-        "ENTRA_AUTHORITY": services.base,
-        "AZURE_OPENAI_BASE_URL": f"{services.base}/openai/v1/",
-        "AZURE_OPENAI_MODEL": "bench",
-        "ARM_ENDPOINT": services.base,
-        "LOG_ANALYTICS_ENDPOINT": services.base,
-        "KQL_CHECKERS": "0",
-        "SENTINEL_SUBSCRIPTION_ID": SUBSCRIPTION,
-        "SENTINEL_RESOURCE_GROUP": RESOURCE_GROUP,
-        "SENTINEL_WORKSPACE": WORKSPACE,
-        "SENTINEL_WORKSPACE_ID": WORKSPACE_ID,
-        "STORE_URL": f"sqlite:///{folder / 'bench.db'}",
-        "HOST": "127.0.0.1",
     }
     command = [sys.executable, ROOT / "app.py"]
     bot = await start(http, command, environment, folder / "casemate.log")
@@ -164,6 +152,7 @@ def main() -> int:
         asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner,
     ):
         runner.run(measure(Path(folder)))
+    announcing.main([])
     checker.main([])
     return 0
 

@@ -80,7 +80,7 @@ class Load:
     async def refuses_strangers(self) -> None:
         """Make sure that tokens are verified: a forged signature must not be let in."""
         forged = self._headers["Authorization"][:-8] + "AAAAAAAA"
-        body = _activity(self._services.base, "19:nobody", "groupChat", "hello")
+        body = activity(self._services.base, "19:nobody", "groupChat", "hello")
         headers = self._headers | {"Authorization": forged}
         async with self._http.post(
             self._bot.url + "/api/messages", data=body, headers=headers
@@ -114,7 +114,7 @@ class Load:
     async def _turn(self, conversation: str, kind: str, question: str) -> float:
         answer = asyncio.get_running_loop().create_future()
         self._services.arrivals[conversation] = answer
-        body = _activity(self._services.base, conversation, kind, question)
+        body = activity(self._services.base, conversation, kind, question)
         began = time.perf_counter()
         url = self._bot.url + "/api/messages"
         async with self._http.post(url, data=body, headers=self._headers) as response:
@@ -125,7 +125,7 @@ class Load:
         return arrived - began
 
 
-def _activity(service_url: str, conversation: str, kind: str, text: str) -> bytes:
+def activity(service_url: str, conversation: str, kind: str, text: str) -> bytes:
     """A message as Teams sends it; each conversation has an analyst of its own."""
     number = int(conversation.rpartition("-")[2]) if "-" in conversation else 0
     analyst = f"55555555-5555-4555-8555-{number:012d}"

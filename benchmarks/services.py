@@ -9,6 +9,7 @@ import asyncio
 import json
 import time
 from collections import Counter
+from pathlib import Path
 
 import jwt
 import orjson
@@ -16,7 +17,15 @@ from aiohttp import web
 from cryptography.hazmat.primitives.asymmetric import rsa
 
 from bot.domain.query import Table
-from sandbox.world import World
+from sandbox.world import (
+    PROVIDER_PATH,
+    RESOURCE_GROUP,
+    SUBSCRIPTION,
+    WORKSPACE,
+    WORKSPACE_ID,
+    World,
+    incident_name,
+)
 
 from .checker import catalogue
 
@@ -45,6 +54,7 @@ class Services:
         self.base = ""
         self.counts: Counter[str] = Counter()
         self.arrivals: dict[str, asyncio.Future[tuple[float, bytes]]] = {}
+        self.posted: list[tuple[float, bytes]] = []  # what came since somebody emptied it, and when
         self.pause = 0.0  # seconds between two chunks of the model's answer
         self._events = _stream()
         self._key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
@@ -69,6 +79,27 @@ class Services:
         claims["exp"] = now + 3600
         return jwt.encode(claims, self._key, algorithm="RS256", headers={"kid": "bench"})
 
+    def environment(self, store: Path) -> dict[str, str]:
+        """The settings of a bot that these are the services of."""
+        return {
+            "ENTRA_AUTHORITY": self.base,
+            "AZURE_OPENAI_BASE_URL": f"{self.base}/openai/v1/",
+            "AZURE_OPENAI_MODEL": "bench",
+            "ARM_ENDPOINT": self.base,
+            "LOG_ANALYTICS_ENDPOINT": self.base,
+            "KQL_CHECKERS": "0",
+            "SENTINEL_SUBSCRIPTION_ID": SUBSCRIPTION,
+            "SENTINEL_RESOURCE_GROUP": RESOURCE_GROUP,
+            "SENTINEL_WORKSPACE": WORKSPACE,
+            "SENTINEL_WORKSPACE_ID": WORKSPACE_ID,
+            "STORE_URL": f"sqlite:///{store}",
+            "HOST": "127.0.0.1",
+        }
+
+    def incident_id(self, number: int) -> str:
+        """The resource id of the incident with this number."""
+        return f"{PROVIDER_PATH}/incidents/{incident_name(3177)[:-8]}{number:08d}"
+
     async def _sentinel(self, request: web.Request) -> web.Response:
         """Answer a read of any incident: one case, its incident and people renamed."""
         self.counts["sentinel"] += 1
@@ -77,7 +108,10 @@ class Services:
             number = int(path.split("/")[1][-8:])
             part = path.partition("/")[2].partition("/")[2]
         else:
-            number, part = int(request.query["$filter"].rpartition(" ")[2]), "found"
+            asked = request.query["$filter"].rpartition(" ")[2]
+            if not asked.isdigit():  # the poll for what has changed
+                return web.json_response({"value": []})
+            number, part = int(asked), "found"
         body = self._case[part].replace(b"00000000", b"%08d" % number)
         body = body.replace(b'"NUMBER"', b"%d" % number)
         for name in (b"lena.fischer", b"contoso"):
@@ -115,6 +149,7 @@ class Services:
         self.counts["teams"] += 1
         body = await request.read()
         if orjson.loads(body)["type"] == "message":
+            self.posted.append((time.perf_counter(), body))
             waiting = self.arrivals.pop(request.match_info["conversation"], None)
             if waiting is not None:
                 waiting.set_result((time.perf_counter(), body))
@@ -132,6 +167,7 @@ def _case(world: World) -> dict[str, bytes]:
     assert case is not None
     shown = world.show(case)
     shown["properties"]["incidentNumber"] = "NUMBER"
+    del shown["properties"]["createdTimeUtc"]  # older than who subscribes, it is not announced
     answers: dict[str, object] = {
         "": shown,
         "found": {"value": [shown]},

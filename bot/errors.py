@@ -32,7 +32,9 @@
     │   ├── LogsBusy              429; `retry_after` seconds
     │   ├── LogsTooSlow           the query ran into its time limit
     │   └── LogsDown              unreachable or 5xx
+    ├── SignInNeeded              the analyst's own rights are needed, and they have not signed in
     ├── ClickRefused              a card's button that may not do what it says
+    ├── OverLimit                 more than one may ask for; try again after `retry_after` seconds
     ├── Undelivered               Teams did not take a message; `retire` when it never will
     └── Stopped                   the analyst pressed Stop; nothing more is to be said
 
@@ -235,8 +237,27 @@ class LogsDown(LogsError):
     """The logs are unreachable or fail."""
 
 
+class SignInNeeded(CasemateError):
+    """Azure is asked with the analyst's own rights, and they have not signed in."""
+
+
 class ClickRefused(CasemateError):
-    """A card's button that may not do what it says."""
+    """A card's button that may not do what it says.
+
+    `reason` is for the audit; it is empty where something was only typed or chosen wrong.
+    """
+
+    def __init__(self, sentence: str, reason: str = "altered") -> None:
+        super().__init__(sentence)
+        self.reason = reason
+
+
+class OverLimit(CasemateError):
+    """An analyst or a tenant asked for more than they may; `retry_after` seconds later they may."""
+
+    def __init__(self, sentence: str, retry_after: int) -> None:
+        super().__init__(sentence)
+        self.retry_after = retry_after
 
 
 class Undelivered(CasemateError):

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
-from contextlib import AsyncExitStack
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from datetime import timedelta
+from pathlib import Path
 
 import aiohttp
 
@@ -14,20 +15,39 @@ import prompts
 from prompts.playbook import playbook
 
 from .azure.cosmos import CosmosStore
-from .azure.credentials import MODEL_SCOPE, Tokens, arm_scope, logs_scope, store_scope
-from .azure.log_analytics import LogAnalytics
+from .azure.credentials import (
+    CONNECTOR_SCOPE,
+    MODEL_SCOPE,
+    arm_scope,
+    logs_scope,
+    store_scope,
+    tokens_for,
+)
+from .azure.log_analytics import LogAnalytics, arm_query_url
 from .azure.openai import AzureChatModel
 from .azure.sentinel import Sentinel
+from .clock import SystemClock
+from .desk.allowance import Allowance
 from .desk.casefile import CaseFiles
 from .desk.desk import Desk
+from .desk.rights import Access, Rights
 from .domain import budget
+from .domain.endpoint import is_loopback, takes_token
+from .domain.store_address import StoreAddress
+from .errors import StoreError
 from .health import Check
 from .kusto.checker import Checker
 from .kusto.schema import Schema
 from .local.sqlite import SqliteStore
-from .ports import Clock
+from .ports import Clock, Trail
 from .serving import Starts
-from .settings import Settings
+from .settings import Settings, from_process
+from .teams.analyst_tokens import AnalystTokens
+from .teams.token_service import TokenService
+from .tokens import Tokens
+
+# How many case files are kept for each analyst where each has their own.
+_CASES_EACH = 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +57,7 @@ class Opened:
     desk: Desk
     checks: Mapping[str, Check]
     starting: tuple[Starts, ...]
+    sign_ins: AnalystTokens | None
 
 
 async def opened(
@@ -47,7 +68,7 @@ async def opened(
     parts: AsyncExitStack,
 ) -> Opened:
     """Open all of them; `parts` closes them. Raises CasemateError where one cannot be opened."""
-    store = _store(settings, tokens)
+    store = _store(settings.store, settings.history_days, tokens)
     await store.open()
     parts.push_async_callback(store.close)
     key = settings.model_api_key or tokens.get(MODEL_SCOPE)
@@ -62,6 +83,8 @@ async def opened(
     parts.push_async_callback(schema.close)
     checker = Checker(size=settings.kql_checkers)
     parts.push_async_callback(checker.close)
+    count = await asyncio.to_thread(budget.counter)
+    sign_ins = analysts(settings, session, tokens, clock)
     desk = Desk(
         workspace=settings.workspace,
         incidents=sentinel,
@@ -75,8 +98,10 @@ async def opened(
         clock=clock,
         prompts=await asyncio.to_thread(prompts.load, settings.prompts_dir),
         playbook=await asyncio.to_thread(playbook, settings.prompts_dir),
-        count=await asyncio.to_thread(budget.counter),
+        count=count,
+        allowance=Allowance(settings.limits, store, clock, count),
         prices=settings.model_prices,
+        rights=sign_ins and rights(settings, sign_ins, sentinel, logs, clock),
     )
     checks: dict[str, Check] = {
         "store": store.ping,
@@ -85,12 +110,78 @@ async def opened(
         "logs": logs.ping,
         "kql_checker": checker.state,
     }
-    return Opened(desk, checks, (schema, checker))
+    return Opened(desk, checks, (schema, checker, *tokens.values()), sign_ins)
 
 
-def _store(settings: Settings, tokens: Mapping[str, Tokens]) -> SqliteStore | CosmosStore:
-    where = settings.store
+def _store(
+    where: StoreAddress, days: int, tokens: Mapping[str, Tokens]
+) -> SqliteStore | CosmosStore:
     if where.path:
         return SqliteStore(where.path)
     key = where.key or tokens[store_scope(where.url)]
-    return CosmosStore(where.url, where.database, key, timedelta(days=settings.history_days))
+    return CosmosStore(where.url, where.database, key, timedelta(days=days))
+
+
+@asynccontextmanager
+async def trail(file: str) -> AsyncGenerator[Trail]:
+    """Open the audit of a SQLite file, or else of the store that this process's settings name.
+
+    Raises CasemateError; a file that is not there is not made.
+    """
+    async with AsyncExitStack() as parts:
+        where, days, tokens = StoreAddress(path=file), 0, dict[str, Tokens]()
+        if not file:
+            settings = await asyncio.to_thread(from_process)
+            where, days = settings.store, settings.history_days
+            if where.url and not where.key:
+                session = await parts.enter_async_context(aiohttp.ClientSession())
+                tokens = await tokens_for(settings, session, SystemClock(), parts)
+        path = where.path
+        if path and not await asyncio.to_thread(Path(path).is_file):
+            raise StoreError(f"There is no database {path}. Name one with --file or STORE_URL.")
+        store = _store(where, days, tokens)
+        await store.open()
+        parts.push_async_callback(store.close)
+        yield store
+
+
+def analysts(
+    settings: Settings,
+    session: aiohttp.ClientSession,
+    tokens: Mapping[str, Tokens],
+    clock: Clock,
+) -> AnalystTokens | None:
+    """Analysts' own sign-ins where those decide in Azure; the bot's token goes with each request.
+
+    A token service on loopback gets one from an authority on loopback only, which is not Entra ID.
+    """
+    if settings.write_as != "analyst":
+        return None
+    url = settings.token_service
+    may_have = takes_token(url) or is_loopback(settings.entra_authority)
+    token = tokens.get(CONNECTOR_SCOPE) if may_have else None
+    service = TokenService(
+        session, clock, url, settings.oauth_connection, token, settings.bot_app_id
+    )
+    return AnalystTokens(service, clock)
+
+
+def rights(
+    settings: Settings,
+    sign_ins: AnalystTokens,
+    sentinel: Sentinel,
+    logs: LogAnalytics,
+    clock: Clock,
+) -> Rights:
+    """The workspace with each analyst's own rights: their queries go by Azure Resource Manager.
+
+    A Log Analytics on plain http takes no tokens of its own, and is asked directly.
+    """
+    by_arm = takes_token(settings.log_analytics_endpoint)
+    url = arm_query_url(settings.arm_endpoint, settings.workspace) if by_arm else ""
+
+    def access(token: Callable[[], Awaitable[str]]) -> Access:
+        incidents = sentinel.of(token)
+        return Access(incidents, CaseFiles(incidents, clock, _CASES_EACH), logs.of(token, url))
+
+    return Rights(sign_ins, access)

@@ -7,6 +7,7 @@ import contextlib
 import logging
 import signal
 from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
 from datetime import timedelta
 from typing import Protocol
 
@@ -32,13 +33,21 @@ class Starts(Protocol):
         ...
 
 
+@dataclass(frozen=True, slots=True)
+class Retention:
+    """How long chats and the audit are kept; the audit for ever where it is 0."""
+
+    chats: timedelta
+    audit: timedelta
+
+
 def live_with(
     app: web.Application,
     starting: Sequence[Starts],
     turns: Turns,
     store: Store,
     clock: Clock,
-    keep: timedelta,
+    keep: Retention,
     parts: contextlib.AsyncExitStack,
 ) -> None:
     """Tie the queue, the store's hourly sweep and the parts to the application's life.
@@ -67,10 +76,14 @@ def live_with(
     app.on_cleanup.append(cleanup)
 
 
-async def _sweep(store: Store, clock: Clock, keep: timedelta) -> None:
+async def _sweep(store: Store, clock: Clock, keep: Retention) -> None:
     while True:
         try:
-            await store.sweep(clock.now(), keep)
+            await store.sweep(clock.now(), keep.chats)
+            if keep.audit:
+                await store.sweep_audit(clock.now() - keep.audit)
+            # Logs are mostly kept where whoever can write the store cannot.
+            log.info("the audit's head is %s", (await store.ends()).head)
         except StoreError as error:
             log.warning("old items stay for now: %s", error.sentence)
         await clock.sleep(SWEEP_SECONDS)

@@ -7,21 +7,22 @@ from __future__ import annotations
 
 import json
 import os
-import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, cast
-from uuid import UUID
 
 from .domain import endpoint
 from .domain.audience import accepted
 from .domain.incident import Workspace
+from .domain.limits import Limits
 from .domain.price import Prices
 from .domain.store_address import StoreAddress
+from .environment import Values, is_guid
 from .errors import SettingsError
 
 PUBLIC_OPENID_METADATA = "https://login.botframework.com/v1/.well-known/openidconfiguration"
+PUBLIC_SIGN_INS = "https://api.botframework.com"
 PUBLIC_LOGS = "https://api.loganalytics.azure.com"
 
 
@@ -48,12 +49,17 @@ class Settings:
     workspace: Workspace
     arm_endpoint: str
     log_analytics_endpoint: str
+    write_as: str
+    oauth_connection: str
+    token_service: str
     kql_checkers: int
     store: StoreAddress
     history_days: int
+    audit_days: int
     poll_seconds: int
     enrich: str
     enrich_per_hour: int
+    limits: Limits
     tasks_also_as_comment: bool
     prompts_dir: Path | None
 
@@ -78,19 +84,17 @@ def from_process() -> Settings:
     return Settings.from_env(os.environ)
 
 
+def prompts_dir() -> Path | None:
+    """Read the one setting that `prompts check` needs."""
+    return Path(value) if (value := os.environ.get("PROMPTS_DIR", "").strip()) else None
+
+
 def overlaid(values: Mapping[str, str]) -> Settings:
     """Read `values`, and this process's environment where they name nothing."""
     return Settings.from_env({**os.environ, **values})
 
 
-_ARM_AUDIENCE = "is Azure Resource Manager's: name an application registered for the webhook"
-
-
-class _Reader:
-    def __init__(self, environment: Mapping[str, str]) -> None:
-        self._environment = environment
-        self._problems: list[str] = []
-
+class _Reader(Values):
     def read(self) -> Settings:
         app_id = self._guid("BOT_APP_ID")
         local = not app_id
@@ -103,6 +107,7 @@ class _Reader:
             )
         tenants = self._guids("ALLOWED_TENANT_IDS")
         audience, callers = self._webhook()
+        write_as, connection, token_service = self._sign_ins(local)
         settings = Settings(
             host=self._host(local),
             port=self._number("PORT", 3978, 0, 65535),
@@ -113,7 +118,7 @@ class _Reader:
             bot_openid_metadata=self._url("BOT_OPENID_METADATA", PUBLIC_OPENID_METADATA),
             entra_authority=self._url("ENTRA_AUTHORITY", "https://login.microsoftonline.com"),
             allowed_tenants=tenants or frozenset(filter(None, [tenant])),
-            soc_team_id=self._text("SOC_TEAM_ID"),
+            soc_team_id=self._id("SOC_TEAM_ID"),
             incident_webhook_audience=audience,
             incident_webhook_callers=callers,
             model_base_url=self._url("AZURE_OPENAI_BASE_URL", None) + "/",
@@ -123,78 +128,48 @@ class _Reader:
             workspace=self._workspace(),
             arm_endpoint=self._url("ARM_ENDPOINT", "https://management.azure.com"),
             log_analytics_endpoint=self._url("LOG_ANALYTICS_ENDPOINT", PUBLIC_LOGS),
+            write_as=write_as,
+            oauth_connection=connection,
+            token_service=token_service,
             kql_checkers=self._number("KQL_CHECKERS", 1, 0, 8),
             store=self._store(),
             history_days=self._number("HISTORY_DAYS", 30, 1, 3650),
+            audit_days=self._number("AUDIT_DAYS", 400, 0, 36_500),
             poll_seconds=self._number("POLL_SECONDS", 60, 0, 86_400),
             enrich=self._one_of("ENRICH", ("suggest", "off", "post")),
+            limits=self._limits(local),
             enrich_per_hour=self._number("ENRICH_PER_HOUR", 30, 0, 10_000),
             tasks_also_as_comment=self._yes("TASKS_ALSO_AS_COMMENT"),
             prompts_dir=self._folder("PROMPTS_DIR"),
         )
-        if settings.soc_team_id:
-            self._wrong("SOC_TEAM_ID", "is not available in this version: leave it unset")
-        if self._one_of("WRITE_AS", ("bot", "analyst")) == "analyst":
-            self._wrong("WRITE_AS", "analyst is not available in this version: set it to bot")
         if self._problems:
             raise SettingsError(self._problems)
         return settings
 
-    def _wrong(self, name: str, what: str) -> None:
-        self._problems.append(f"{name} {what}")
-
-    def _text(self, name: str) -> str:
-        return self._environment.get(name, "").strip()
-
-    def _guid(self, name: str, needed_as: str = "") -> str:
-        value = self._text(name).lower()
-        if not value and needed_as:
-            self._wrong(name, f"is missing: {needed_as}")
-        elif value and not _is_guid(value):
-            self._wrong(name, "is not a GUID")
-        return value
-
-    def _guids(self, name: str) -> frozenset[str]:
-        listed = [each.strip().lower() for each in self._text(name).split(",")]
-        for each in filter(None, listed):
-            if not _is_guid(each):
-                self._wrong(name, f"holds {each[:60]!r}, which is not a GUID")
-        return frozenset(filter(None, listed))
+    def _sign_ins(self, local: bool) -> tuple[str, str, str]:
+        """Whose rights decide in Azure, and where analysts sign in where it is theirs."""
+        write_as = self._one_of("WRITE_AS", ("bot", "analyst"))
+        connection = self._text("OAUTH_CONNECTION")
+        service = self._url("TOKEN_SERVICE", PUBLIC_SIGN_INS)
+        if write_as == "analyst" and not connection:
+            self._wrong("OAUTH_CONNECTION", "is missing: analysts sign in with WRITE_AS=analyst")
+        if write_as == "analyst" and local and not endpoint.is_loopback(service):
+            self._wrong(
+                "WRITE_AS", "analyst needs a registered bot to sign in to: set BOT_APP_ID, or bot"
+            )
+        return write_as, connection, service
 
     def _webhook(self) -> tuple[str, frozenset[str]]:
         """Who may post incidents: both settings or neither, or the route would let nobody in."""
         audience, callers = (f"INCIDENT_WEBHOOK_{each}" for each in ("AUDIENCE", "CALLERS"))
-        value, listed = self._text(audience), self._guids(callers)
+        value, listed = self._id(audience), self._guids(callers)
         if listed and not value:
             self._wrong(audience, f"is missing: {callers} need the application they ask for")
         if value and not listed:
             self._wrong(callers, "is missing: the object ids of the identities that may post")
-        if value and (not value.isprintable() or " " in value):
-            self._wrong(audience, "must not hold spaces or control characters")
-        elif value and not accepted(value):
-            self._wrong(audience, _ARM_AUDIENCE)
+        if value and not accepted(value):
+            self._wrong(audience, "is Azure Resource Manager's: name the webhook's own application")
         return value, listed
-
-    def _one_of(self, name: str, choices: tuple[str, ...]) -> str:
-        value = self._text(name)
-        for choice in choices:
-            if value.lower() == choice.lower():
-                return choice
-        if value:
-            self._wrong(name, f"must be one of: {', '.join(choices)}")
-        return choices[0]
-
-    def _yes(self, name: str) -> bool:
-        return self._one_of(name, ("false", "true")) == "true"
-
-    def _number(self, name: str, default: int, low: int, high: int) -> int:
-        value = self._text(name)
-        if not value:
-            return default
-        if not re.fullmatch(r"[0-9]{1,9}", value) or not low <= int(value) <= high:
-            self._wrong(name, f"must be a whole number from {low} to {high}")
-            return default
-        return int(value)
 
     def _host(self, local: bool) -> str:
         host = self._text("HOST") or ("127.0.0.1" if local else "0.0.0.0")  # noqa: S104 - a container's port is published by its platform
@@ -205,23 +180,21 @@ class _Reader:
             )
         return host
 
-    def _url(self, name: str, default: str | None) -> str:
-        value = self._text(name) or default
-        if value is None:
-            self._wrong(name, "is missing")
-            return ""
-        if problem := endpoint.problem(value):
-            self._wrong(name, problem)
-        elif "?" in value or "#" in value:
-            self._wrong(name, "must end with its path, without ? or #")
-        return value.rstrip("/")
-
     def _store(self) -> StoreAddress:
         names = ("STORE_URL", "COSMOS_DATABASE", "COSMOS_KEY")
         store = StoreAddress.of(*map(self._text, names))
         for name, problem in store.problems():
             self._wrong(name, problem)
         return store
+
+    def _limits(self, local: bool) -> Limits:
+        """In local mode nobody is authenticated, so that nobody can be held to a share."""
+        defaults = (0, 0, 0, 0) if local else (120, 1_200, 3_000_000, 30_000_000)
+        per = "REQUESTS_PER_MINUTE", "TOKENS_PER_DAY"
+        names = [f"{who}_{each}" for each in per for who in ("ANALYST", "TENANT")]
+        return Limits(
+            *(self._number(n, d, 0, 999_999_999) for n, d in zip(names, defaults, strict=True))
+        )
 
     def _prices(self) -> Prices | None:
         if not (value := self._text("MODEL_PRICES")):
@@ -231,19 +204,6 @@ class _Reader:
         except ValueError:
             self._wrong("MODEL_PRICES", 'must look like {"input":0.75,"cached":0.075,"output":4.5}')
             return None
-
-    def _folder(self, name: str) -> Path | None:
-        value = self._text(name)
-        if not value:
-            return None
-        folder = Path(value)
-        try:
-            found = folder.is_dir()
-        except OSError:  # a name too long, a parent that is closed to us
-            found = False
-        if not found:
-            self._wrong(name, "is not a folder")
-        return folder
 
     def _workspace(self) -> Workspace:
         if listed := self._text("SENTINEL_WORKSPACES"):
@@ -282,15 +242,8 @@ class _Reader:
             value = values.get(each, "")
             if not value:
                 self._wrong(called(each), "is missing")
-            elif each.endswith("_id") and not _is_guid(value):
+            elif each.endswith("_id") and not is_guid(value):
                 self._wrong(called(each), "is not a GUID")
             elif "/" in value or "?" in value or "#" in value:
                 self._wrong(called(each), "is not a name that Azure gives")
         return Workspace(name, *(values.get(each, "") for each in fields))
-
-
-def _is_guid(value: str) -> bool:
-    try:
-        return str(UUID(value)) == value.lower()
-    except ValueError:
-        return False

@@ -7,10 +7,11 @@ To add a word: write a module with a function like the others, give it a line in
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from bot.desk.desk import Desk
 from bot.desk.post import Postings
+from bot.desk.refusals import Refusals
 from bot.domain.incident import Mention
 from bot.domain.people import Place
 from bot.errors import ClickRefused
@@ -29,12 +30,15 @@ from . import (
     incident,
     incidents,
     kql,
+    sign_in,
     tactics,
     tasks,
 )
 from .focus import named
 
 _ADDRESSES = 10_000
+# In any one field of a card; some fields take less.
+MAX_INPUT_CHARS = 4_000
 
 Handler = Callable[[Desk, Said, Courier, Mention | None], Awaitable[Answered]]
 
@@ -68,6 +72,8 @@ ROUTES = (
     Route("cost", cost.reply, takes_incident=True),
     Route("reset", forget.reset, takes_incident=True),
     Route("forget me", forget.forget_me),
+    Route("sign in", sign_in.sign_in),
+    Route("sign out", sign_in.sign_out),
 )
 
 
@@ -113,6 +119,9 @@ def responder(desk: Desk) -> Respond:
     addresses: dict[str, str] = {}
 
     async def respond(said: Said, courier: Courier) -> Answered:
+        desk.allowance.request(said.analyst)
+        if refusal := ask.too_long(said):
+            return refusal
         place = said.place
         if addresses.get(place.conversation) != place.service_url:
             await announce.heard_from(desk, place)
@@ -120,7 +129,7 @@ def responder(desk: Desk) -> Respond:
                 addresses.clear()
             addresses[place.conversation] = place.service_url
         handler, mention = route(said.text)
-        return await handler(desk, said, courier, mention)
+        return await handler(desk.of(said.analyst), said, courier, mention)
 
     return respond
 
@@ -136,20 +145,37 @@ def leaver(desk: Desk) -> Leave:
 
 def clicker(desk: Desk) -> Click:
     """Do what is clicked at this desk. The data is the client's: its shape is checked here."""
-    postings = Postings()
+    refusals = Refusals()
+    postings = Postings(refusals)
 
     async def click(clicked: Clicked) -> Clicking:
+        async with refusals.recorded(desk, clicked):
+            clicking = await begun(clicked)
+        if (then := clicking.then) is None:
+            return clicking
+
+        async def finished(courier: Courier) -> Answered:
+            async with refusals.recorded(desk, clicked):
+                return await then(courier)
+
+        return replace(clicking, then=finished)
+
+    async def begun(clicked: Clicked) -> Clicking:
+        desk.allowance.request(clicked.analyst)
+        if any(isinstance(v, str) and len(v) > MAX_INPUT_CHARS for v in clicked.data.values()):
+            raise ClickRefused(f"Please type at most {MAX_INPUT_CHARS:,} characters.")
+        theirs = desk.of(clicked.analyst)
         verb = clicked.data.get("verb")
         if verb == "add":
-            return await add.click(desk, postings, clicked)
+            return await add.click(theirs, postings, clicked)
         if verb == "act":
-            return await act.click(desk, clicked)
+            return await act.click(theirs, clicked)
         if verb == "share":
-            return await handover.click(desk, clicked)
+            return await handover.click(theirs, clicked)
         if verb == "incident":
-            return await incident.click(desk, clicked)
+            return await incident.click(theirs, clicked)
         if long := LONG.get(str(verb)):
-            return long(desk, clicked)
+            return long(theirs, clicked)
         raise ClickRefused("This button is not one of mine.")
 
     return click

@@ -11,7 +11,7 @@ from bot.desk.desk import Desk
 from bot.domain import act
 from bot.domain.act import CLOSED, MAX_CLOSING_CHARS, SEVERITIES, VERDICTS, Act
 from bot.domain.incident import Incident, Mention
-from bot.domain.people import Analyst
+from bot.domain.people import Analyst, Place
 from bot.domain.rendering import plain, unmarked
 from bot.errors import ClickRefused, SentinelError
 from bot.ports import Answered, Clicked, Clicking, Courier, JsonObject, Reply, Said
@@ -74,7 +74,7 @@ async def close(desk: Desk, said: Said, courier: Courier, mention: Mention | Non
     incident = await desk.incidents.get(ref.id)
     if incident.status == CLOSED:
         words = f"Incident {incident.number} is already {_as_closed(incident)}."
-        return Answered(Reply(words, (await _card(desk, incident, ""),)))
+        return Answered(Reply(words, (await _card(desk, incident, said.place, ""),)))
     words = f"How do you want to close incident {incident.number}?"
     return Answered(Reply(words, (close_card(incident),)))
 
@@ -84,7 +84,7 @@ async def click(desk: Desk, clicked: Clicked) -> Clicking:
     wanted = _clicked(desk, clicked)
     ref = desk.ref(incident_id(desk, clicked))
     acted = await carry_out(desk, clicked.analyst, ref, wanted, clicked.at)
-    reply = await _reply(desk, clicked.analyst, acted)
+    reply = await _reply(desk, clicked, acted)
     return Clicking(reply.cards[0], message=reply)
 
 
@@ -93,7 +93,7 @@ async def _said(desk: Desk, said: Said, mention: Mention | None, wanted: Act) ->
     if ref is None:
         return await incidents.which(desk)
     acted = await carry_out(desk, said.analyst, ref, wanted, said.at)
-    return Answered(await _reply(desk, said.analyst, acted))
+    return Answered(await _reply(desk, said, acted))
 
 
 def _value(said: Said) -> str:
@@ -115,7 +115,7 @@ def _clicked(desk: Desk, clicked: Clicked) -> Act:
         case "severity":
             wanted = act.rated(_text(data, "severity"))
             if wanted is None:
-                raise ClickRefused(f"Choose one of {', '.join(SEVERITIES)}, then click again.")
+                raise ClickRefused(f"Choose one of {', '.join(SEVERITIES)}, then click again.", "")
         case "close":
             wanted = _closing(desk, clicked)
         case _:
@@ -129,9 +129,9 @@ def _closing(desk: Desk, clicked: Clicked) -> Act:
     verdict = VERDICTS.get(_text(clicked.data, "verdict"))
     comment = _text(clicked.data, "comment")
     if verdict is None:
-        raise ClickRefused("Choose a classification with its reason, then click again.")
+        raise ClickRefused("Choose a classification with its reason, then click again.", "")
     if len(comment) > MAX_CLOSING_CHARS:
-        raise ClickRefused(f"Please comment in at most {MAX_CLOSING_CHARS:,} characters.")
+        raise ClickRefused(f"Please comment in at most {MAX_CLOSING_CHARS:,} characters.", "")
     name = unmarked(clicked.analyst.name, 60)
     signature = f"Closed by {name} with Casemate, {desk.clock.now():%Y-%m-%d %H:%M} UTC."
     return act.closed(verdict, comment, signature)
@@ -142,16 +142,16 @@ def _text(data: JsonObject, name: str) -> str:
     return value if isinstance(value, str) else ""
 
 
-async def _reply(desk: Desk, analyst: Analyst, acted: Acted) -> Reply:
+async def _reply(desk: Desk, by: Said | Clicked, acted: Acted) -> Reply:
     """What was done, above the incident as it is now."""
-    after = acted.after
+    after, analyst, place = acted.after, by.analyst, by.place
     if acted.done:
         line = f"{_done(acted.act, plain(analyst.name, 60))}, {acted.at:%H:%M} UTC"
         words = f"Incident {after.number}: {line}.{_before(analyst, acted)}"
-        return Reply(words, (await _card(desk, after, f"✓ {line}"),))
+        return Reply(words, (await _card(desk, after, place, f"✓ {line}"),))
     earlier = f" {who_did(acted.earlier, acted.at)}." if acted.earlier else ""
     line = f"{_already(acted.act, after)}, so I changed nothing.{earlier}"
-    return Reply(f"Incident {after.number}: {line}", (await _card(desk, after, line),))
+    return Reply(f"Incident {after.number}: {line}", (await _card(desk, after, place, line),))
 
 
 def _done(done: Act, name: str) -> str:
@@ -196,9 +196,9 @@ def _as_closed(incident: Incident) -> str:
     return f"closed as {words}" if words else "closed"
 
 
-async def _card(desk: Desk, incident: Incident, line: str) -> JsonObject:
+async def _card(desk: Desk, incident: Incident, place: Place, line: str) -> JsonObject:
     """The incident's card; what was done is done, even where it cannot be read anew."""
     try:
-        return (await card_of(desk, incident.ref, line))[1]
+        return (await card_of(desk, incident.ref, place, line))[1]
     except SentinelError:
         return incident_card(incident, desk.clock.now(), done=line)

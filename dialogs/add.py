@@ -25,7 +25,7 @@ async def click(desk: Desk, postings: Postings, clicked: Clicked) -> Clicking:
     posted = await postings.post(desk, clicked, id, kind, _item(item))
     if posted.proposal.kind == "playbook":
         # It stands on the incident's card, which shows the incident as it is now.
-        reply = await announce.one(desk, posted.proposal.incident)
+        reply = (await announce.one(desk, posted.proposal.incident, clicked.place)).reply
         return Clicking(reply.cards[0], message=reply)
     if posted.proposal.kind == "answer":
         shared = await desk.store.is_shared(id)

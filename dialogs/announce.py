@@ -7,11 +7,13 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from bot.cards import digest_card
-from bot.desk.announce import Wording
+from bot.desk.act import did, last_act
+from bot.desk.announce import Shown, Wording, prepared_state
 from bot.desk.desk import Desk
-from bot.domain.announcement import SEVERITIES, Subscription, severity_named
+from bot.domain.announcement import SEVERITIES, Subscription, severity_named, state_of
 from bot.domain.incident import Incident, IncidentRef, Mention
 from bot.domain.people import Place
+from bot.domain.rendering import plain
 from bot.ports import Answered, AuditItem, Courier, Reply, Said
 
 from .incident import card_of
@@ -20,11 +22,16 @@ _HERE = {"personal": "You", "groupChat": "This chat", "channel": "This channel"}
 _WORD = re.compile(r"^/?subscribe\b[\s:]*", re.IGNORECASE)
 
 
-async def one(desk: Desk, ref: IncidentRef) -> Reply:
-    """An incident that nobody asked for: its card, with what was prepared for it."""
-    incident, card = await card_of(desk, ref)
-    severity = incident.severity or "no severity"
-    return Reply(f"Incident {incident.number}, {severity}, {incident.status}.", (card,))
+async def one(desk: Desk, ref: IncidentRef, place: Place) -> Shown:
+    """An incident that nobody asked for: its card, with what was prepared and last done for it."""
+    prepared = await prepared_state(desk, ref)
+    last = await last_act(desk, ref)
+    done = f"✓ {did(last)}, {last.at:%H:%M} UTC" if last else ""
+    case, card = await card_of(desk, ref, place, done)
+    incident = case.incident
+    severity, status = plain(incident.severity, 40) or "no severity", plain(incident.status, 40)
+    reply = Reply(f"Incident {incident.number}, {severity}, {status}.", (card,))
+    return Shown(reply, state_of(incident, len(case.tasks), prepared))
 
 
 def several(desk: Desk, incidents: Sequence[Incident]) -> Reply:
@@ -33,7 +40,8 @@ def several(desk: Desk, incidents: Sequence[Incident]) -> Reply:
     return Reply(f"{len(incidents)} new incidents.", (card,))
 
 
-WORDING = Wording(one, several)
+GONE = Reply("This incident is no longer in Sentinel: it was deleted, or merged into another one.")
+WORDING = Wording(one, several, GONE)
 
 
 async def subscribe(desk: Desk, said: Said, courier: Courier, mention: Mention | None) -> Answered:

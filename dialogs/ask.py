@@ -23,8 +23,6 @@ from .incident import warned
 
 async def reply(desk: Desk, said: Said, courier: Courier, mention: Mention | None) -> Answered:
     """Answer a question about the incident that it names, or that is in focus."""
-    if refusal := too_long(said):
-        return refusal
     ref = await focused(desk, said, mention)
     if ref is None:
         return await incidents.which(desk)

@@ -34,7 +34,7 @@ async def forget_me(desk: Desk, said: Said, courier: Courier, mention: Mention |
     return Answered(
         Reply(
             f"I have deleted all your chats ({_counted(erased.turns)}). What you put on incidents "
-            "stays there, and so does the audit's record of what was asked and added by whom."
+            "stays there. The audit keeps that you asked and what you added, not your questions."
         ),
         audit=(AuditItem(said.at, analyst.tenant, "forget me", analyst.id, analyst.name),),
     )

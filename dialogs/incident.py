@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from bot.cards import incident_card
 from bot.desk.desk import Desk
-from bot.domain.incident import Incident, IncidentRef, Mention
+from bot.domain.incident import CaseFile, IncidentRef, Mention
 from bot.domain.injection import warned
+from bot.domain.people import Place
 from bot.domain.proposal import playbook_id
 from bot.errors import ClickRefused
 from bot.ports import Answered, Clicked, Clicking, Courier, JsonObject, Reply, Said
@@ -17,14 +18,14 @@ from .focus import focus_on, focused
 async def reply(desk: Desk, said: Said, courier: Courier, mention: Mention | None) -> Answered:
     """Show the incident that is named, which is in focus from now on."""
     ref = await focused(desk, said, mention)
-    return await shown(desk, ref) if ref else await incidents.which(desk)
+    return await shown(desk, ref, said.place) if ref else await incidents.which(desk)
 
 
 async def click(desk: Desk, clicked: Clicked) -> Clicking:
     """Open an incident from a list. Raises ClickRefused where the button names none of ours."""
     ref = (await desk.incidents.get(incident_id(desk, clicked))).ref
     await focus_on(desk, clicked, ref)
-    return Clicking(answered=await shown(desk, ref))
+    return Clicking(answered=await shown(desk, ref, clicked.place))
 
 
 def incident_id(desk: Desk, clicked: Clicked) -> str:
@@ -35,17 +36,20 @@ def incident_id(desk: Desk, clicked: Clicked) -> str:
     return id
 
 
-async def shown(desk: Desk, ref: IncidentRef) -> Answered:
+async def shown(desk: Desk, ref: IncidentRef, place: Place) -> Answered:
     """The incident as a card, with a warning where its text is addressed to an assistant."""
-    incident, card = await card_of(desk, ref)
-    words = f"Incident {incident.number} is in focus. What do you want to know?"
+    case, card = await card_of(desk, ref, place)
+    words = f"Incident {case.incident.number} is in focus. What do you want to know?"
     return Answered(Reply(words, (card,)))
 
 
-async def card_of(desk: Desk, ref: IncidentRef, done: str = "") -> tuple[Incident, JsonObject]:
-    """An incident and its card, with what was prepared for it. Raises SentinelError."""
+async def card_of(
+    desk: Desk, ref: IncidentRef, place: Place, done: str = ""
+) -> tuple[CaseFile, JsonObject]:
+    """A case file and its card for a place, with what was prepared. Raises SentinelError."""
     studied = await desk.cases.study(ref.id, desk.count)
     prepared = await desk.store.proposal(playbook_id(ref))
     writes = await desk.store.writes(playbook_id(ref)) if prepared else ()
+    prepared = prepared and prepared.shown_in(place.tenant, place.conversation)
     now, warnings = desk.clock.now(), warned(studied.warnings)
-    return studied.case.incident, incident_card(studied.case, now, warnings, done, prepared, writes)
+    return studied.case, incident_card(studied.case, now, warnings, done, prepared, writes)

@@ -20,7 +20,7 @@ from bot.errors import ClickRefused
 from bot.ports import Answered, Clicked, Clicking, Courier, JsonObject, Reply, Said
 
 from . import incidents
-from .ask import said_again, too_long
+from .ask import said_again
 from .focus import focused
 from .incident import warned
 
@@ -64,8 +64,6 @@ def wants_query(text: str) -> bool:
 
 async def reply(desk: Desk, said: Said, courier: Courier, mention: Mention | None) -> Answered:
     """Write a query for what stands behind the word, or for the question as it is."""
-    if refusal := too_long(said):
-        return refusal
     ref = await focused(desk, said, mention)
     if ref is None:
         return await incidents.which(desk)
@@ -142,9 +140,9 @@ def refine(desk: Desk, clicked: Clicked) -> Clicking:
     """Write the query anew, with what should be different. Raises ClickRefused."""
     how = clicked.data.get("how")
     if not isinstance(how, str) or not how.strip():
-        raise ClickRefused("Say what should be different, then press Refine.")
+        raise ClickRefused("Say what should be different, then press Refine.", "")
     if len(how) > _MAX_HOW:
-        raise ClickRefused(f"Please say it in at most {_MAX_HOW} characters.")
+        raise ClickRefused(f"Please say it in at most {_MAX_HOW} characters.", "")
     id = proposal_id(clicked)
 
     async def then(courier: Courier) -> Answered:
@@ -152,7 +150,7 @@ def refine(desk: Desk, clicked: Clicked) -> Clicking:
         if proposal.query is None:
             raise ClickRefused("This card holds no query.")
         question = (
-            f"Change this query:\n\n```kql\n{proposal.query.kql}\n```\n\n"
+            f"Change this query:\n\n```kql\n{proposal.query.body}\n```\n\n"
             f"What should be different: {how.strip()}"
         )
         said = Said(clicked.id, clicked.analyst, clicked.place, f"Refine: {how}", clicked.at)
@@ -177,6 +175,6 @@ def of_answer(desk: Desk, clicked: Clicked) -> Clicking:
 def proposal_id(clicked: Clicked) -> str:
     """The opaque id that a button carries. Raises ClickRefused."""
     id = clicked.data.get("proposal")
-    if not isinstance(id, str) or len(id) > 100:
+    if not isinstance(id, str) or len(id) > 200:
         raise ClickRefused("This button says nothing that I can do.")
     return id

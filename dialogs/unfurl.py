@@ -29,7 +29,8 @@ def unfurler(desk: Desk) -> Unfurl:
         mention = mentioned(url) if _is_portal(url) else None
         if mention is None:
             return Unfurled()
-        incident = await desk.incidents.find(mention)
+        desk.allowance.request(analyst)
+        incident = await desk.of(analyst).incidents.find(mention)
         card = unfurled_card(incident, desk.clock.now())
         return Unfurled(card, f"Incident {incident.number}", _line(incident))
 

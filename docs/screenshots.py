@@ -2,10 +2,11 @@
 
 Start `make run`, then:
 
-    python docs/screenshots.py http://127.0.0.1:56150 docs/images
+    python docs/screenshots.py http://127.0.0.1:56150 docs/images --sandbox http://127.0.0.1:3978
 
 Needs Chromium on the PATH. Each scene opens the client anew, so scenes do not depend on each other;
-the bot's own memory stays, which is why scenes begin by naming their incident. The client (0.2.28)
+the bot's own memory stays, which is why scenes begin by naming their incident, and why those that
+subscribe come last. The client (0.2.28)
 has no dark theme, and its cards no narrower form: under 560 pixels it cuts them off.
 """
 
@@ -21,12 +22,13 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
+from urllib.request import Request, urlopen
 
 from playwright.sync_api import Page, Route, sync_playwright
 
 BOT = "Casemate"
 PERSONAL, GROUP, CHANNEL = "Personal Chat", "Night shift", "SOC - incidents"
-DESKTOP, NARROW = (1280, 900), (600, 900)
+DESKTOP, NARROW, TALL = (1280, 900), (600, 900), (1280, 1460)
 
 _BROWSER = shutil.which("chromium") or shutil.which("google-chrome")
 _FLAGS = (
@@ -53,12 +55,19 @@ class Press:
 
 
 @dataclass(frozen=True)
+class Arrive:
+    """So many new incidents in the sandbox, one after the other."""
+
+    count: int = 1
+
+
+@dataclass(frozen=True)
 class Scene:
     """One picture: where, how large, and what happens before it is taken."""
 
     name: str
     chat: str
-    steps: tuple[Say | Press, ...]
+    steps: tuple[Say | Press | Arrive, ...]
     size: tuple[int, int] = DESKTOP
 
 
@@ -84,6 +93,8 @@ SCENES = (
     Scene("channel", CHANNEL, (Say("what happened in incident 3177?", mention=True),)),
     Scene("group", GROUP, (Say("summary 3177", mention=True),)),
     Scene("narrow", PERSONAL, (_ASK,), NARROW),
+    Scene("announced", PERSONAL, (Say("subscribe"), Arrive()), TALL),
+    Scene("digest", GROUP, (Say("subscribe", mention=True), Arrive(16))),
 )
 
 
@@ -160,6 +171,14 @@ def press(page: Page, title: str) -> None:
     settle(page)
 
 
+def arrive(page: Page, sandbox: str, count: int) -> None:
+    """Have incidents arrive, and wait until they are announced and what is prepared is shown."""
+    for _ in range(count):
+        with urlopen(Request(f"{sandbox}/incidents", method="POST")):  # noqa: S310 - our own
+            pass
+    settle(page, quiet=10)
+
+
 def settle(page: Page, quiet: float = 2.5, limit: float = 90) -> None:
     """Wait until nothing streams and the page has been still for `quiet` seconds.
 
@@ -176,7 +195,7 @@ def settle(page: Page, quiet: float = 2.5, limit: float = 90) -> None:
         page.wait_for_timeout(250)
 
 
-def take(url: str, scene: Scene, folder: Path) -> Path:
+def take(url: str, scene: Scene, folder: Path, sandbox: str) -> Path:
     """Play one scene and save its picture as `folder/name.png`."""
     picture = folder / f"{scene.name}.png"
     with opened(url, scene.size) as page:
@@ -184,8 +203,10 @@ def take(url: str, scene: Scene, folder: Path) -> Path:
         for step in scene.steps:
             if isinstance(step, Say):
                 ask(page, step.text, mention=step.mention)
-            else:
+            elif isinstance(step, Press):
                 press(page, step.title)
+            else:
+                arrive(page, sandbox, step.count)
         page.mouse.move(0, 0)
         page.screenshot(path=picture, animations="disabled", caret="hide")
     return picture
@@ -196,6 +217,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description="Take the README's pictures.")
     parser.add_argument("url", help="the client's address, as `make run` prints it")
     parser.add_argument("folder", type=Path)
+    parser.add_argument("--sandbox", default="http://127.0.0.1:3978", help="where incidents arrive")
     parser.add_argument("--only", help="a pattern of scene names")
     options = parser.parse_args(argv)
     if _BROWSER is None:
@@ -204,7 +226,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     options.folder.mkdir(parents=True, exist_ok=True)
     for scene in SCENES:
         if re.fullmatch(options.only or ".*", scene.name):
-            print(take(options.url, scene, options.folder))
+            print(take(options.url, scene, options.folder, options.sandbox))
     return 0
 
 

@@ -16,10 +16,15 @@ from .world import RESOURCE_GROUP, SUBSCRIPTION, WORKSPACE, Case, JsonObject, Lo
 API_VERSIONS = ("2024-03-01", "2025-09-01", "2025-10-01-preview")
 
 _GUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
-_PATH = re.compile(
+_WORKSPACE = (
     r"/subscriptions/(?P<subscription>[^/]+)/resourcegroups/(?P<group>[^/]+)"
     r"/providers/microsoft\.operationalinsights/workspaces/(?P<workspace>[^/]+)"
-    r"/providers/microsoft\.securityinsights/incidents"
+)
+_PERMISSIONS = re.compile(
+    _WORKSPACE + "/providers/microsoft\\.authorization/permissions", re.IGNORECASE
+)
+_PATH = re.compile(
+    _WORKSPACE + r"/providers/microsoft\.securityinsights/incidents"
     r"(?:/(?P<incident>[^/]+)(?:/(?P<part>[a-z]+)(?:/(?P<item>[^/]+))?)?)?/?",
     re.IGNORECASE,
 )
@@ -101,6 +106,9 @@ async def _answer(
     world: World, operations: Mapping[str, Operation], request: web.Request
 ) -> web.Response:
     try:
+        if found := _PERMISSIONS.fullmatch(request.path):
+            _check_scope(found["subscription"], found["group"], found["workspace"])
+            return web.json_response({"value": world.granted})
         call, operation = _route(world, operations, request)
         return await operation(call)
     except Refusal as refusal:

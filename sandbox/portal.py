@@ -27,10 +27,11 @@ _TAGS = {
 _HEADERS = {
     "Content-Security-Policy": (
         "default-src 'none'; style-src 'self'; script-src 'self'; connect-src 'self'; "
-        "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+        "base-uri 'none'; form-action 'self'; frame-ancestors 'none'"
     ),
     "X-Content-Type-Options": "nosniff",
-    "Referrer-Policy": "no-referrer",
+    # Under "no-referrer" a browser would not say which page a form's POST comes from.
+    "Referrer-Policy": "same-origin",
     "Cache-Control": "no-store",
 }
 
@@ -90,7 +91,8 @@ def _page(
 <link rel="stylesheet" href="{root}portal.css">
 <script src="{root}portal.js" defer></script>
 <header><a href="{root}">Sandbox Sentinel</a><span class="where">workspace sandbox, times in
-UTC</span><span id="live">live</span></header>
+UTC</span><form method="post" action="{root}incidents"><button>New incident</button></form>
+<span id="live">live</span></header>
 <main>{inner}</main>
 """
     return web.Response(text=inner, content_type="text/html", headers=_HEADERS, status=status)

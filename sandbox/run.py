@@ -11,7 +11,7 @@ from aiohttp import web
 from bot import serving
 from bot.settings import Settings, overlaid
 
-from . import log_analytics, openai, portal, sentinel
+from . import arriving, log_analytics, openai, portal, sentinel
 from .logs.workspace import Logs, load_logs
 from .world import RESOURCE_GROUP, SUBSCRIPTION, WORKSPACE, WORKSPACE_ID, World, load
 
@@ -24,6 +24,7 @@ Casemate's sandbox
   state       {base}/readyz
 
 Open the client that `make run` starts, and ask: what happened in incident 3177?
+To see one arrive, say `subscribe` there, then: curl -X POST {base}/incidents
 """
 
 
@@ -45,6 +46,7 @@ def settings(port: int) -> Settings:
             "SENTINEL_RESOURCE_GROUP": RESOURCE_GROUP,
             "SENTINEL_WORKSPACE": WORKSPACE,
             "SENTINEL_WORKSPACE_ID": WORKSPACE_ID,
+            "POLL_SECONDS": "2",
         }
     )
 
@@ -57,8 +59,10 @@ def add_services(
     Reads files, and takes a second where the logs have to be made: not on a loop.
     """
     app.add_routes(sentinel.routes(world))
-    app.add_routes(log_analytics.routes(logs or load_logs(world.now(), world)))
+    logs = logs or load_logs(world.now(), world)
+    app.add_routes(log_analytics.routes(logs))
     app.add_routes(portal.routes(world))
+    app.add_routes(arriving.routes(world, logs))
     app.add_routes(openai.routes(pace=pace, slow_pace=4 * pace))
 
 
@@ -70,7 +74,7 @@ def run(port: int, application: Callable[[Settings], Awaitable[web.Application]]
     async def build() -> web.Application:
         app = await application(chosen)
         world = await asyncio.to_thread(load, datetime.now(UTC))
-        world.portal_url = base
+        world.portal_url, world.playbook_url = base, f"{base}/api/incidents"
         await asyncio.to_thread(add_services, app, world)
         print(_BANNER.format(base=base), flush=True)
         return app

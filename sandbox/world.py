@@ -70,20 +70,37 @@ class Fault:
     hold: asyncio.Event | None = None
 
 
+# Microsoft Sentinel Responder and Log Analytics Reader, as far as they matter here.
+_ROLES: tuple[JsonObject, ...] = (
+    {
+        "actions": ["Microsoft.SecurityInsights/*/read", "Microsoft.SecurityInsights/incidents/*"],
+        "notActions": ["Microsoft.SecurityInsights/incidents/*/Delete"],
+    },
+    {
+        "actions": ["*/read", "Microsoft.OperationalInsights/workspaces/analytics/query/action"],
+        "notActions": ["Microsoft.OperationalInsights/workspaces/sharedKeys/read"],
+    },
+)
+
+
 @dataclass(slots=True)
 class World:
     """The workspace's state.
 
-    `now` may be a test's clock; `portal_url` is where incident links point; `page` is how many
-    comments or tasks fill a page; `faults` are tried in order, and the first match wins.
+    `now` may be a test's clock; `portal_url` is where incident links point, `playbook_url` where
+    an automation rule posts new incidents; `page` is how many comments or tasks fill a page;
+    `faults` are tried in order, and the first match wins.
+    `granted` is what the caller may do, as Azure writes it: roles' actions and what they exclude.
     """
 
     now: Callable[[], datetime]
     cases: dict[str, Case] = field(default_factory=dict[str, Case])
     portal_url: str = ""
+    playbook_url: str = ""
     page: int = 50
     faults: list[Fault] = field(default_factory=list[Fault])
     log: deque[Logged] = field(default_factory=lambda: deque[Logged](maxlen=_LOGGED))
+    granted: list[JsonObject] = field(default_factory=lambda: [dict(each) for each in _ROLES])
     revision: int = 0
 
     @property

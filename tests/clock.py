@@ -21,6 +21,10 @@ class FakeClock:
     def monotonic(self) -> float:
         return self._elapsed
 
+    def pass_by(self, seconds: float) -> None:
+        """Let time pass with nobody waking for it."""
+        self._elapsed += seconds
+
     async def sleep(self, seconds: float) -> None:
         self.slept.append(seconds)
         if seconds <= 0:

@@ -1,11 +1,13 @@
 """A Teams connector that is as strict as Teams is documented to be, and keeps what it was sent.
 
 It enforces sequence, prefix, pace, the two minutes, personal chats only, sizes and the rate limits
-of a thread (docs: streaming-ux, rate-limit). What it has to complain about stands in `violations`.
+of a thread and of a tenant (docs: streaming-ux, rate-limit). What it has to complain about stands
+in `violations`.
 """
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections import defaultdict
 from dataclasses import dataclass, field
@@ -14,7 +16,8 @@ from typing import Any
 from aiohttp import web
 
 MAX_BYTES = 100 * 1024
-WINDOWS = ((1.0, 7), (2.0, 8), (30.0, 60))
+WINDOWS = ((1.0, 7), (2.0, 8), (30.0, 60), (3600.0, 1800))
+TENANT_WINDOWS = ((1.0, 50),)
 
 
 @dataclass
@@ -34,7 +37,8 @@ class Sent:
 
     @property
     def text(self) -> str:
-        return self.now.get("text", "")
+        """What is said; of a card alone, what its notification shows."""
+        return self.now.get("text") or self.now.get("summary", "")
 
     @property
     def card(self) -> dict[str, Any] | None:
@@ -60,7 +64,11 @@ class Refusal:
 
 
 class Teams:
-    """The double: mount `app`, then look at `sent`, `messages` and `violations`."""
+    """The double: mount `app`, then look at `sent`, `messages` and `violations`.
+
+    With a `hold` it takes messages, and answers when that event has come; `nameless`, it takes
+    them and gives no id.
+    """
 
     def __init__(self, clock: Any) -> None:
         self._clock = clock
@@ -70,7 +78,14 @@ class Teams:
         self.refusals: list[Refusal] = []
         self.requests: list[tuple[str, str, dict[str, Any]]] = []
         self.tokens: list[str] = []
+        self.members: dict[str, list[Any]] = {}
+        self.members_page = 500
+        self.members_read: list[str] = []
+        self.members_open = asyncio.Event()
+        self.members_open.set()
         self.pace = 1.0
+        self.hold: asyncio.Event | None = None
+        self.nameless = False
         self._kinds: dict[str, str] = {}
         self._times: dict[str, list[float]] = defaultdict(list)
         self._streamed_at: dict[str, float] = {}
@@ -80,6 +95,7 @@ class Teams:
         self.app.router.add_post(base + "/{activity}", self._post)
         self.app.router.add_put(base + "/{activity}", self._put)
         self.app.router.add_delete(base + "/{activity}", self._delete)
+        self.app.router.add_get("/v3/conversations/{team}/pagedmembers", self._members)
 
     def knows(self, conversation: str, kind: str) -> None:
         """Tell the double what kind of conversation an id is."""
@@ -106,13 +122,18 @@ class Teams:
         if activity["type"] == "typing":
             self.typing.append(conversation)
             return web.json_response({"id": f"t-{len(self.requests)}"}, status=201)
-        return self._new(conversation, activity)
+        answer = self._new(conversation, activity)
+        if self.hold is not None:
+            await self.hold.wait()
+        return answer
 
     def _new(self, conversation: str, activity: dict[str, Any]) -> web.Response:
         if not activity.get("text") and not activity.get("attachments"):
             return self._no(400, "BadRequest", "Activity must include text or attachments")
         sent = Sent(f"a-{len(self.sent):05d}", conversation, [activity])
         self.sent[sent.id] = sent
+        if self.nameless:
+            return web.json_response({}, status=202)
         return web.json_response({"id": sent.id}, status=201)
 
     def _stream(
@@ -181,6 +202,25 @@ class Teams:
         self.sent.pop(request.match_info["activity"], None)
         return web.Response(status=200)
 
+    async def _members(self, request: web.Request) -> web.Response:
+        """A page of a team's members (docs: get-teams-context); only where the app is installed."""
+        team = request.match_info["team"]
+        self.members_read.append(team)
+        self.tokens.append(request.headers.get("Authorization", ""))
+        for refusal in self.refusals:
+            if refusal.times and refusal.method == "GET":
+                refusal.times -= 1
+                return web.json_response(refusal.body, status=refusal.status)
+        if team not in self.members:
+            return self._no(403, "BotNotInConversationRoster", "The bot is not part of the team.")
+        size = min(int(request.query["pageSize"]), self.members_page)
+        start = int(request.query.get("continuationToken", 0))
+        body: dict[str, Any] = {"members": self.members[team][start : start + size]}
+        if start + size < len(self.members[team]):
+            body["continuationToken"] = str(start + size)
+        await self.members_open.wait()
+        return web.json_response(body)
+
     def _check(
         self, request: web.Request, conversation: str, activity: dict[str, Any]
     ) -> web.Response | None:
@@ -204,12 +244,14 @@ class Teams:
         if problem := _label_problem(activity):
             return self._violated(400, "BadRequest", problem)
         now = self._clock.monotonic()
-        times = self._times[conversation]
-        for seconds, most in WINDOWS:
-            if sum(1 for at in times if now - at < seconds) >= most:
-                self.violations.append(f"more than {most} in {seconds} s")
-                return self._no(429, None, "API calls quota exceeded", {"Retry-After": "1"})
-        times.append(now)
+        of_all, of_thread = self._times["tenant"], self._times[conversation]
+        for times, windows in ((of_thread, WINDOWS), (of_all, TENANT_WINDOWS)):
+            for seconds, most in windows:
+                if len(times) >= most and now - times[-most] < seconds:
+                    self.violations.append(f"more than {most} in {seconds} s")
+                    return self._no(429, None, "API calls quota exceeded", {"Retry-After": "1"})
+        of_thread.append(now)
+        of_all.append(now)
         return None
 
     def _violated(self, status: int, code: str, message: str) -> web.Response:

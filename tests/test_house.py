@@ -19,10 +19,12 @@ MAY_IMPORT = {
     "bot.errors": "",
     "bot.clock": "",
     "bot.ports": "bot.domain",
-    "bot.settings": "bot.domain bot.errors",
+    "bot.environment": "bot.domain",
+    "bot.settings": "bot.domain bot.environment bot.errors",
     "bot.wire": "bot.ports",
     "bot.bodies": "bot.errors bot.ports",
     "bot.signing": "bot.domain bot.errors bot.ports bot.wire",
+    "bot.tokens": "bot.errors bot.ports",
     "bot.records": "bot.domain bot.errors bot.ports",
     "prompts": "bot.errors",
     # what is done, and what is said
@@ -32,16 +34,24 @@ MAY_IMPORT = {
     # the adapters: none of them imports another
     "bot.azure": "bot.domain bot.errors bot.ports bot.wire",
     "bot.azure.cosmos": "bot.domain bot.errors bot.ports bot.records",
-    "bot.azure.credentials": "bot.domain bot.errors bot.ports bot.wire bot.settings",
+    "bot.azure.credentials": "bot.domain bot.errors bot.ports bot.wire bot.settings bot.tokens",
     "bot.kusto": "bot.domain bot.errors bot.ports",
     "bot.local": "bot.domain bot.errors bot.ports bot.records",
-    "bot.teams": "bot.domain bot.errors bot.ports bot.wire bot.bodies bot.signing",
-    "bot.webhook": "bot.domain bot.errors bot.ports bot.bodies bot.signing",
+    "bot.teams": (
+        "bot.domain bot.errors bot.ports bot.wire bot.bodies bot.settings bot.signing bot.tokens"
+    ),
+    "bot.webhook": "bot.domain bot.errors bot.ports bot.bodies bot.signing bot.settings",
     # what `app` hangs around them
     "bot.gate": "bot.domain",
     "bot.health": "bot.errors bot.ports",
     "bot.opening": "bot prompts",
-    "bot.commands": "bot.errors bot.serving bot.settings",
+    "bot.redaction": "",
+    "bot.auditing": "bot.domain bot.errors bot.ports bot.records",
+    "bot.commands": (
+        "bot.auditing bot.doctor bot.errors bot.ports bot.redaction bot.serving bot.settings "
+        "prompts"
+    ),
+    "bot.doctor": "bot prompts",
     "bot.serving": "bot.errors bot.ports bot.settings bot.teams",
     # what runs beside the bot, and is never imported by it
     "sandbox": "bot.domain bot.settings bot.serving prompts",
@@ -57,7 +67,7 @@ ONLY_IN = {
     "duckdb": "sandbox",
     "aiohttp": (
         "app bot.teams bot.webhook bot.azure bot.wire bot.bodies bot.signing bot.gate bot.health "
-        "bot.serving bot.opening bot.commands sandbox"
+        "bot.serving bot.opening bot.commands bot.doctor sandbox"
     ),
     "jwt": "bot.signing",
 }

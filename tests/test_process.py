@@ -122,6 +122,13 @@ async def test_an_idle_bot_stops_at_once(tmp_path: Path) -> None:
     assert "Traceback" not in errors.decode()
 
 
+async def test_local_mode_cannot_be_reached_by_accident(tmp_path: Path) -> None:
+    async with app(tmp_path, HOST="0.0.0.0", BOT_APP_ID="") as process:
+        _, errors = await output(process)
+    assert process.returncode == 2
+    assert "HOST must be loopback while BOT_APP_ID is unset: nobody is authenticated" in errors
+
+
 async def test_every_wrong_setting_is_named_at_once(tmp_path: Path) -> None:
     async with app(tmp_path, BOT_APP_ID="not-a-guid", PORT="many") as process:
         out, errors = await output(process)

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from bot.domain import endpoint
 from bot.domain.incident import Workspace
+from bot.domain.limits import Limits
 from bot.domain.price import Prices
 from bot.domain.store_address import StoreAddress
 from bot.errors import SettingsError
@@ -53,6 +54,26 @@ def listed(*entries: object) -> dict[str, str]:
 
 
 # --- what is meant -------------------------------------------------------------------------------
+
+
+def test_the_bots_own_rights_decide_unless_analysts_are_to_sign_in() -> None:
+    chosen = Settings.from_env(PUBLIC)
+    assert (chosen.write_as, chosen.token_service) == ("bot", "https://api.botframework.com")
+    chosen = Settings.from_env({**PUBLIC, "WRITE_AS": "analyst", "OAUTH_CONNECTION": "azure"})
+    assert (chosen.write_as, chosen.oauth_connection) == ("analyst", "azure")
+
+
+def test_analysts_sign_in_with_a_connection() -> None:
+    [told] = problems({**PUBLIC, "WRITE_AS": "analyst"})
+    assert told.startswith("OAUTH_CONNECTION is missing")
+
+
+def test_local_mode_signs_analysts_in_at_a_service_on_this_machine_only() -> None:
+    local = {**LOCAL, "WRITE_AS": "analyst", "OAUTH_CONNECTION": "azure"}
+    chosen = Settings.from_env({**local, "TOKEN_SERVICE": "http://127.0.0.1:8081"})
+    assert chosen.token_service == "http://127.0.0.1:8081"
+    [told] = problems(local)
+    assert told.startswith("WRITE_AS analyst needs a registered bot")
 
 
 def test_local_mode_needs_little_and_the_rest_has_defaults() -> None:
@@ -109,6 +130,7 @@ def test_with_an_identity_the_bot_serves_everybody_and_lets_in_its_own_tenant() 
         ),
         ("COSMOS_KEY", "not for a file", "store", StoreAddress("casemate.db")),
         ("HISTORY_DAYS", "7", "history_days", 7),
+        ("AUDIT_DAYS", "0", "audit_days", 0),
         ("ALLOWED_TENANT_IDS", f"{OTHER.upper()}, {TENANT},", "allowed_tenants", {OTHER, TENANT}),
         ("BOT_APP_TYPE", "userassignedmsi", "bot_app_type", "UserAssignedMSI"),
         ("BOT_TENANT_ID", TENANT.upper(), "bot_tenant_id", TENANT),
@@ -223,8 +245,10 @@ def test_values_go_before_the_process_environment(monkeypatch: pytest.MonkeyPatc
         ("PROMPTS_DIR", "app.py", "is not a folder"),
         ("PROMPTS_DIR", "x" * 5_000, "is not a folder"),
         ("PROMPTS_DIR", "a\0b", "is not a folder"),
-        ("SOC_TEAM_ID", "19:team", "is not available in this version"),
-        ("WRITE_AS", "analyst", "is not available in this version"),
+        ("SOC_TEAM_ID", "the team", "must not hold spaces"),
+        ("ANALYST_REQUESTS_PER_MINUTE", "-1", "must be a whole number from 0"),
+        ("TENANT_TOKENS_PER_DAY", "1e6", "must be a whole number from 0"),
+        ("TOKEN_SERVICE", "http://sign-in.example", "must be https"),
         ("WRITE_AS", "root", "must be one of: bot, analyst"),
         ("SENTINEL_WORKSPACES", "{}", "is not a JSON list of workspaces"),
         ("SENTINEL_WORKSPACES", "[]", "is not a JSON list of workspaces"),
@@ -352,6 +376,16 @@ def test_a_cosmos_account_is_read_with_its_key_unseen() -> None:
     assert "czNjcmV0" not in repr(chosen)
 
 
+def test_limits_are_each_their_own_and_none_where_nobody_is_authenticated() -> None:
+    assert Settings.from_env(LOCAL).limits == Limits()
+    assert Settings.from_env(PUBLIC).limits == Limits(120, 1_200, 3_000_000, 30_000_000)
+    per = "REQUESTS_PER_MINUTE", "TOKENS_PER_DAY"
+    names = [f"{who}_{each}" for each in per for who in ("ANALYST", "TENANT")]
+    for base in (LOCAL, PUBLIC):
+        given = {name: str(number) for number, name in enumerate(names)}
+        assert Settings.from_env({**base, **given}).limits == Limits(0, 1, 2, 3)
+
+
 # --- secrets -------------------------------------------------------------------------------------
 
 
@@ -374,7 +408,9 @@ NAMES = [
     "ENTRA_AUTHORITY ALLOWED_TENANT_IDS SOC_TEAM_ID AZURE_OPENAI_BASE_URL AZURE_OPENAI_MODEL",
     "AZURE_OPENAI_API_KEY ARM_ENDPOINT LOG_ANALYTICS_ENDPOINT STORE_URL POLL_SECONDS ENRICH",
     "WRITE_AS ENRICH_PER_HOUR TASKS_ALSO_AS_COMMENT HISTORY_DAYS SENTINEL_WORKSPACES PROMPTS_DIR",
-    "INCIDENT_WEBHOOK_AUDIENCE INCIDENT_WEBHOOK_CALLERS COSMOS_DATABASE COSMOS_KEY",
+    "INCIDENT_WEBHOOK_AUDIENCE INCIDENT_WEBHOOK_CALLERS AUDIT_DAYS ANALYST_REQUESTS_PER_MINUTE",
+    "TENANT_REQUESTS_PER_MINUTE ANALYST_TOKENS_PER_DAY TENANT_TOKENS_PER_DAY COSMOS_DATABASE",
+    "COSMOS_KEY",
 ]
 ODD = [
     "https://[",

@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from datetime import datetime, timedelta
-from uuid import uuid4
+from typing import Any
 
+from ..domain.announcement import NEWS
 from ..domain.incident import IncidentRef
 from ..domain.transcript import Thread, Turn
-from ..ports import AuditItem, Erased, JsonObject, Outcome
-from ..records import audit_item_of, encoded, turn_of
+from ..ports import Erased, JsonObject, Outcome
+from ..records import encoded, turn_of
+from .cosmos_calls import OK
 from .cosmos_claims import Claims, Left
 from .cosmos_containers import AUDIT, CONVERSATIONS, DOCUMENTS, HISTORY, OUTBOX, PROPOSALS
-from .cosmos_database import BUDGET_SECONDS, Database
+from .cosmos_contention import Contended
+from .cosmos_database import BUDGET_SECONDS, Database, Operation
 from .cosmos_items import (
     MOST_BYTES,
-    audit_line,
     bounded,
     incident_key,
     micros,
@@ -27,15 +29,18 @@ from .cosmos_items import (
 )
 from .cosmos_outbox import CosmosOutbox
 from .cosmos_proposals import Proposals, proposal_item
+from .cosmos_trail import audit_line
 
 _LONG = 100_000  # characters of text that are packed and read beside the event loop
 _DOCUMENT_BYTES = MOST_BYTES - 10_000
+_TALLIES = "tallies"  # all counted numbers are in one partition, so that several are counted as one
 
 
 class CosmosStore(Claims, Proposals):
     """The `Store` of several replicas: the containers of one database, made by infrastructure.
 
-    `key` is an account key, or gives tokens of Entra ID; items end `keep` after their last change.
+    `key` is an account key, or gives tokens of Entra ID; items end `keep` after their last change,
+    the audit by its own sweep.
     Operations that touch one item, or one partition, are one transaction. `commit` touches several:
     it is written down whole in its claim first (see `Claims`). `budget` is in seconds.
     """
@@ -49,9 +54,11 @@ class CosmosStore(Claims, Proposals):
         budget: float = BUDGET_SECONDS,
     ) -> None:
         opened, seconds = Database(url, database, key, budget), int(keep.total_seconds())
-        Claims.__init__(self, opened, seconds)
-        Proposals.__init__(self, opened, seconds)
-        self.outbox = CosmosOutbox(opened, seconds)
+        super().__init__(opened, seconds)
+        # While an incident is news, that it was announced and prepared is not forgotten.
+        self._lasting = max(seconds, int(NEWS.total_seconds()))
+        self._tallying = Contended(budget)
+        self.outbox = CosmosOutbox(opened, self._lasting)
 
     async def open(self) -> None:
         """Connect; raises StoreError where a container is missing or is not as it should be."""
@@ -62,8 +69,9 @@ class CosmosStore(Claims, Proposals):
         await self._db.close()
 
     async def ping(self) -> None:
-        """Raise StoreError unless the service answers."""
-        await self._db.read(DOCUMENTS, "ping", ["ping"])
+        """Raise StoreError unless an item can be written."""
+        ping = {"id": "ping", "part": "ping", "age": 0, "ttl": self._lasting}
+        await self._db.put(DOCUMENTS, ping)
 
     # history
 
@@ -84,8 +92,8 @@ class CosmosStore(Claims, Proposals):
         if outcome.proposal is not None:
             left.append((PROPOSALS, proposal_item(outcome.proposal, self._seconds)))
         for item in outcome.audit:
-            id = name("claim", outcome.claim, encoded(item).decode())
-            left.append((AUDIT, audit_line(id, item, next(self._numbers))))
+            mark = name("claim", outcome.claim, encoded(item).decode())
+            left.append((AUDIT, audit_line(mark, item)))
         return left
 
     def _turn_item(self, thread: Thread, turn: Turn) -> JsonObject:
@@ -154,13 +162,15 @@ class CosmosStore(Claims, Proposals):
             found = newest[0] if newest else None
         return IncidentRef(found["workspace"], found["incident"]) if found else None
 
-    # documents, audit
+    # documents
 
     async def keep(self, key: str, value: JsonObject, now: datetime) -> None:
         """Keep one document under a name, in place of the one before."""
         body = await asyncio.to_thread(packed, value, _DOCUMENT_BYTES)
-        item: JsonObject = {"id": name(key), "name": key, "body": body, "at": micros(now)}
-        await self._db.put(DOCUMENTS, item)
+        await self._db.put(DOCUMENTS, self._document(name(key), name(key), now, body=body))
+
+    def _document(self, id: str, part: str, now: datetime, **values: Any) -> JsonObject:
+        return {"id": id, "part": part, "age": micros(now), "ttl": self._lasting, **values}
 
     async def kept(self, key: str) -> JsonObject | None:
         """The document kept under a name, or None."""
@@ -170,27 +180,50 @@ class CosmosStore(Claims, Proposals):
         text = item["body"]
         return unpacked(text) if len(text) < _LONG else await asyncio.to_thread(unpacked, text)
 
-    async def record(self, item: AuditItem) -> None:
-        """Append one line to the audit."""
-        await self._db.create(AUDIT, audit_line(str(uuid4()), item, next(self._numbers)))
+    async def tally(
+        self, keys: Sequence[str], period: str, amount: int, now: datetime
+    ) -> tuple[int, ...]:
+        """Add to the numbers kept under these names, and give the sums."""
+        names = [name(key) for key in keys]
 
-    async def audit(self, incident: IncidentRef, limit: int) -> tuple[AuditItem, ...]:
-        """The newest `limit` items on an incident, oldest first."""
-        text = "SELECT TOP @limit c.line FROM c ORDER BY c.stamp DESC"
-        partition = [bounded(incident.workspace), bounded(incident.id)]
-        lines = await self._db.query(AUDIT, text, partition, limit=limit)
-        return tuple(audit_item_of(unpacked(line["line"])) for line in reversed(lines))
+        async def attempt() -> tuple[int, ...] | None:
+            read = await asyncio.gather(
+                *(self._db.read(DOCUMENTS, each, [_TALLIES]) for each in names)
+            )
+            sums: list[int] = []
+            steps: list[Operation] = []
+            for id, last in zip(names, read, strict=True):
+                known = last or {"period": "", "sum": 0}
+                total: int = amount + (known["sum"] if known["period"] >= period else 0)
+                values = {"period": max(period, known["period"]), "sum": total}
+                item = self._document(id, _TALLIES, now, **values)
+                if last is None:
+                    steps.append(("create", (item,)))
+                else:
+                    steps.append(("replace", (id, item), {"if_match_etag": last["_etag"]}))
+                sums.append(total)
+            if amount and await self._db.batch(DOCUMENTS, [_TALLIES], steps) is not OK:
+                return None
+            return tuple(sums)
+
+        return await self._tallying(attempt)
 
     async def sweep(self, now: datetime, keep: timedelta) -> None:
-        """Delete what is older than `keep`, but not what is still owed, places, or the audit.
+        """Delete what is older than `keep`, but not answers still owed, places, or the audit.
 
         The service does this itself, by each item's time to live; what a shorter `keep` makes too
         old is left to this.
         """
-        await self._sweep_proposals(now - keep)
-        for container in (CONVERSATIONS, HISTORY, OUTBOX):
-            old = await self._db.find(container, "c.age < @before", before=micros(now - keep))
-            await self._db.delete_all(container, old, as_read=True)
+        old, old_news = now - keep, now - max(keep, NEWS)
+        await self._sweep_proposals(old)
+        for container, age, before in (
+            (CONVERSATIONS, "age", old),
+            (HISTORY, "age", old),
+            (OUTBOX, "due", old_news),
+            (DOCUMENTS, "age", old_news),
+        ):
+            found = await self._db.find(container, f"c.{age} < @before", before=micros(before))
+            await self._db.delete_all(container, found, as_read=True)
 
 
 def _history(thread: Thread) -> list[str]:

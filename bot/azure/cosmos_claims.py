@@ -15,9 +15,11 @@ from typing import Any
 from ..errors import StoreError
 from ..ports import Claim, JsonObject, Outcome
 from .cosmos_calls import OK
-from .cosmos_containers import CONTAINERS, CONVERSATIONS, Container
+from .cosmos_containers import AUDIT, CONTAINERS, CONVERSATIONS, Container
+from .cosmos_contention import BUSY
 from .cosmos_database import Database
-from .cosmos_items import bounded, literal, micros, moment, name, numbered, packed, stamp, unpacked
+from .cosmos_items import bounded, literal, micros, moment, name, packed, stamp, unpacked
+from .cosmos_trail import CosmosTrail
 
 _COUNTER = "counter"
 _NAMED = {container.name: container for container in CONTAINERS}
@@ -25,7 +27,7 @@ _NAMED = {container.name: container for container in CONTAINERS}
 Left = list[tuple[Container, JsonObject]]
 
 
-class Claims:
+class Claims(CosmosTrail):
     """The part of the store that accepts, leases and finishes; `seconds` is how long all is kept.
 
     A claim is known here by its key from when it is taken until it is let go: only who holds one
@@ -33,9 +35,7 @@ class Claims:
     """
 
     def __init__(self, database: Database, seconds: int) -> None:
-        self._db = database
-        self._seconds = seconds
-        self._numbers = numbered()
+        super().__init__(database, seconds)
         self._held: dict[tuple[str, str], list[str]] = {}
 
     async def accept(self, claim: Claim) -> bool:
@@ -68,7 +68,7 @@ class Claims:
             first = {"id": _COUNTER, "conversation": partition, "next": 1, "ttl": self._seconds}
             if await self._db.create(CONVERSATIONS, first):
                 return 1
-        raise StoreError("My store is busy just now. Please try again in a few seconds.")
+        raise StoreError(BUSY)
 
     async def take(
         self, conversation: str, owner: str, now: datetime, lease: timedelta
@@ -165,7 +165,11 @@ class Claims:
         return held
 
     async def _keep(self, left: Left) -> None:
-        await asyncio.gather(*(self._db.create(container, item) for container, item in left))
+        items = [each for each in left if each[0] != AUDIT]
+        await asyncio.gather(*(self._db.create(container, item) for container, item in items))
+        for container, line in left:
+            if container == AUDIT:
+                await self._append(line)
 
     async def _change(self, owner: str, key: str, values: JsonObject) -> bool:
         """Change a claim that `owner` holds; False when it does not."""

@@ -2,8 +2,8 @@
 
 Each partition is what one operation works on, so that a turn reads and writes single partitions:
 a conversation (its claims, who looks at what), a history, a proposal with its clicks, a place with
-its announcements, an incident's audit. Only what a query filters or sorts by is indexed: text is
-large, and each indexed property costs request units with every write.
+its announcements, the audit, which is one chain. Only what a query filters or sorts by is indexed:
+text is large, and each indexed property costs request units with every write.
 """
 
 from __future__ import annotations
@@ -62,9 +62,9 @@ PLACES = Container("places", ("tenant",))
 OUTBOX = Container(
     "outbox",
     ("place",),
-    ("workspace", "incident", "pending", "due", "activity", "posted", "age"),
+    ("workspace", "incident", "pending", "due", "activity", "posted"),
 )
-AUDIT = Container("audit", ("workspace", "incident"), ("stamp",))
-DOCUMENTS = Container("documents", ("id",), ("owner",))
+AUDIT = Container("audit", ("chain",), ("seq", "incident", "stamp"))
+DOCUMENTS = Container("documents", ("part",), ("owner", "age"))
 
 CONTAINERS = (CONVERSATIONS, HISTORY, PROPOSALS, PLACES, OUTBOX, AUDIT, DOCUMENTS)

@@ -42,7 +42,7 @@ class Database:
         self._url = url
         self._name = name
         self._key = key
-        self._budget = budget
+        self.budget = budget
         self._client: CosmosClient | None = None
         self._containers: dict[str, ContainerProxy] = {}
         self._room = asyncio.Semaphore(_AT_ONCE)
@@ -216,7 +216,7 @@ class Database:
     async def _run(
         self, work: Callable[[], Awaitable[Any]], *expected: HTTPStatus
     ) -> tuple[HTTPStatus, Any]:
-        return await call(work, *expected, budget=self._budget)
+        return await call(work, *expected, budget=self.budget)
 
 
 def changes_of(values: Mapping[str, Any], plus_one: str = "") -> list[JsonObject]:

@@ -14,7 +14,6 @@ import orjson
 
 from ..domain.incident import IncidentRef
 from ..errors import StoreError
-from ..ports import AuditItem, JsonObject
 from ..records import decoded, encoded
 
 # An item may have 2 MB (docs: concepts-limits); what the service adds to it is left room for.
@@ -47,7 +46,7 @@ def numbered() -> Iterator[int]:
 
 def stamp(at: datetime, number: int) -> str:
     """A text that sorts by time, and within a microsecond by number."""
-    return f"{micros(at):018}.{number:06}"
+    return f"{micros(at):018}.{number:012}"
 
 
 def name(*parts: str) -> str:
@@ -98,15 +97,3 @@ def checked(body: Any) -> None:
 def literal(value: str | float | bool) -> str:
     """A constant inside a condition, which takes no parameters; strings are written as in JSON."""
     return orjson.dumps(value).decode()
-
-
-def audit_line(id: str, item: AuditItem, number: int) -> JsonObject:
-    """The item of a line of the audit."""
-    incident = item.incident or IncidentRef("", "")
-    return {
-        "id": id,
-        "workspace": bounded(incident.workspace),
-        "incident": bounded(incident.id),
-        "stamp": stamp(item.at, number),
-        "line": encoded(item).decode(),
-    }

@@ -7,7 +7,7 @@ names the etag that was read, and is worked out anew where somebody was faster.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 
 from ..domain.announcement import Announcement, Subscription
@@ -17,16 +17,16 @@ from ..ports import JsonObject
 from ..records import subscription_of
 from .cosmos_calls import NOT_FOUND, OK
 from .cosmos_containers import DOCUMENTS, OUTBOX, PLACES
-from .cosmos_database import BATCH, Database, Operation, changes_of
+from .cosmos_contention import BUSY
+from .cosmos_database import BATCH, Database, Operation
 from .cosmos_items import bounded, literal, micros, moment, numbered, packed, stamp, unpacked
 from .cosmos_items import name as named
 
 _TRIES = 5
-_CONTENDED = "My store is busy just now. Please try again in a few seconds."
 
 
 class CosmosOutbox:
-    """The `Outbox` over the store's own database."""
+    """The `Outbox` over the store's own database; `seconds` is how long what it holds is kept."""
 
     def __init__(self, database: Database, seconds: int) -> None:
         self._db = database
@@ -100,6 +100,7 @@ class CosmosOutbox:
             "digest": False,
             "due": micros(now),
             "pending": True,
+            "ttl": self._seconds,
         }
 
     async def _want(self, read: JsonObject, state: str) -> bool:
@@ -107,18 +108,10 @@ class CosmosOutbox:
         for _ in range(_TRIES):
             if item is None or item["wanted"] == state:
                 return False
-            changed = self._settled({**item, "wanted": state})
-            if await self._replace([changed]):
+            if await self._replace([_pending({**item, "wanted": state})]):
                 return True
             item = await self._db.read(OUTBOX, item["id"], [item["place"]])
-        raise StoreError(_CONTENDED)
-
-    def _settled(self, item: JsonObject) -> JsonObject:
-        """Work out what follows from what an item is to show and shows: its end among others."""
-        pending = item["wanted"] != item["sent"]
-        rest = {each: value for each, value in item.items() if each not in ("age", "ttl")}
-        end = {} if pending else {"age": item["due"], "ttl": self._seconds}
-        return {**rest, "pending": pending, **end}
+        raise StoreError(BUSY)
 
     async def _replace(self, items: Sequence[JsonObject]) -> bool:
         """Put items of one place in place of what was read, all or none."""
@@ -154,70 +147,64 @@ class CosmosOutbox:
         text = "SELECT c.id FROM c WHERE c.posted >= @since"
         return len(await self._db.query(OUTBOX, text, [bounded(place)], since=micros(since)))
 
-    async def sent(
-        self,
-        place: str,
-        shown: Mapping[IncidentRef, str],
-        activity: str,
-        now: datetime,
-        *,
-        digest: bool = False,
-        rest: timedelta = timedelta(0),
-    ) -> None:
-        """Keep that a message shows these states; it is not edited again within `rest`."""
-        shows: JsonObject = {
-            "activity": activity,
-            "digest": digest,
-            "due": micros(now + rest),
-        }
-        # A batch at a time: one message shows fewer than that.
-        incidents = list(shown)
-        for start in range(0, len(incidents), BATCH):
-            some = incidents[start : start + BATCH]
-            for _ in range(_TRIES):
-                read = await asyncio.gather(*(self._of(place, each) for each in some))
-                items = [
-                    self._settled({"posted": micros(now), **item, **shows, "sent": shown[each]})
-                    for item, each in zip(read, some, strict=True)
-                    if item is not None
-                ]
-                if not items or await self._replace(items):
-                    break
-            else:
-                raise StoreError(_CONTENDED)
+    async def sent(self, shown: Sequence[Announcement], now: datetime, rest: timedelta) -> None:
+        """Keep what messages show now; they are not edited again within `rest`.
 
-    async def _of(self, place: str, incident: IncidentRef) -> JsonObject | None:
-        id = named(incident.workspace, incident.id)
-        return await self._db.read(OUTBOX, id, [bounded(place)])
+        What a place is shown is one transaction for each hundred: a message shows fewer than that.
+        """
+        places = dict.fromkeys(each.place for each in shown)
+        for place in places:
+            there = [each for each in shown if each.place == place]
+            for start in range(0, len(there), BATCH):
+                await self._sent(there[start : start + BATCH], micros(now), micros(now + rest))
 
-    async def put_off(self, place: str, until: datetime) -> None:
-        """Send nothing to a place before a moment."""
-        text = "SELECT c.id FROM c WHERE c.pending = true AND c.due < @until"
-        due = micros(until)
-        items = await self._db.query(OUTBOX, text, [bounded(place)], until=due)
-        steps: list[Operation] = [
-            ("patch", (item["id"], changes_of({"/due": due}))) for item in items
-        ]
-        for start in range(0, len(steps), BATCH):
-            await self._db.batch(OUTBOX, [bounded(place)], steps[start : start + BATCH])
+    async def _sent(self, shown: Sequence[Announcement], now: int, due: int) -> None:
+        for _ in range(_TRIES):
+            read = await asyncio.gather(*map(self._of, shown))
+            items = [
+                _showing(item, each, now, due)
+                for item, each in zip(read, shown, strict=True)
+                if item is not None
+            ]
+            if not items or await self._replace(items):
+                return
+        raise StoreError(BUSY)
+
+    async def _of(self, each: Announcement) -> JsonObject | None:
+        id = named(each.incident.workspace, each.incident.id)
+        return await self._db.read(OUTBOX, id, [bounded(each.place)])
 
     # --- leases ------------------------------------------------------------------------------
 
     async def lease(self, name: str, owner: str, now: datetime, span: timedelta) -> bool:
         """Take or extend a lease; False while another owner's runs."""
-        id = named("lease", name)
-        values: JsonObject = {"/owner": owner, "/until": micros(now + span)}
+        id, until = named("lease", name), micros(now + span)
+        values: JsonObject = {"/owner": owner, "/until": until, "/age": until}
         where = f"c.owner = {literal(owner)} OR c.until <= {micros(now)}"
         status, _ = await self._db.patch(DOCUMENTS, id, [id], values, where=where)
         if status is not NOT_FOUND:
             return status is OK
-        first = {"id": id, "name": name, "owner": owner, "until": micros(now + span)}
-        return await self._db.create(DOCUMENTS, first)
+        first: JsonObject = {"id": id, "part": id, "owner": owner, "until": until, "age": until}
+        return await self._db.create(DOCUMENTS, {**first, "ttl": self._seconds})
 
     async def let_go(self, owner: str) -> None:
         """Give up all leases of an owner."""
         leases = await self._db.find(DOCUMENTS, "c.owner = @owner", owner=owner)
         await self._db.delete_all(DOCUMENTS, leases, as_read=True)
+
+
+def _pending(item: JsonObject) -> JsonObject:
+    """Work out whether an item is to be sent."""
+    return {**item, "pending": item["wanted"] != item["sent"]}
+
+
+def _showing(item: JsonObject, each: Announcement, now: int, due: int) -> JsonObject:
+    """What is kept of an announcement once it was sent, over what was kept of it."""
+    posted: JsonObject = {"posted": now} if each.activity else {}
+    # What shows another state than was wanted is as good, unless that was changed meanwhile.
+    wanted: JsonObject = {"wanted": each.sent} if item["wanted"] == each.wanted else {}
+    shows = {"sent": each.sent, "activity": each.activity, "digest": each.digest, "due": due}
+    return _pending({**posted, **item, **wanted, **shows})
 
 
 def _announcements(items: list[JsonObject]) -> tuple[Announcement, ...]:

@@ -10,32 +10,25 @@ from ..domain.proposal import Proposal, Write
 from ..ports import AuditItem, JsonObject
 from ..records import proposal_of
 from .cosmos_calls import NOT_FOUND, OK
-from .cosmos_containers import AUDIT, PROPOSALS
-from .cosmos_database import Database
+from .cosmos_containers import PROPOSALS
 from .cosmos_items import (
-    audit_line,
     bounded,
     incident_key,
     micros,
     moment,
     name,
-    numbered,
     packed,
     stamp,
     unpacked,
 )
+from .cosmos_trail import CosmosTrail, audit_line
 
 _PROPOSAL, _SHARE = "proposal", "share"
 _MOST_SHARED = 20
 
 
-class Proposals:
+class Proposals(CosmosTrail):
     """The part of the store that keeps what buttons would write, and what they wrote."""
-
-    def __init__(self, database: Database, seconds: int) -> None:
-        self._db = database
-        self._seconds = seconds
-        self._numbers = numbered()
 
     async def keep_proposal(self, proposal: Proposal) -> None:
         """Keep a proposal; one that is there already stays as it is, for cards show it."""
@@ -69,8 +62,7 @@ class Proposals:
         click is repeated, and finds its line there.
         """
         item = self._write_item(write)
-        line = audit_line(name("write", write.proposal, item["id"]), audit, next(self._numbers))
-        await self._db.create(AUDIT, line)
+        await self._append(audit_line(name("write", write.proposal, item["id"]), audit))
         done = {"/done": True}
         status, _ = await self._db.patch(PROPOSALS, item["id"], [item["proposal"]], done)
         if status is NOT_FOUND:

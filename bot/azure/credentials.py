@@ -10,7 +10,7 @@ import asyncio
 import re
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Protocol, cast
+from typing import TYPE_CHECKING, Any, cast
 from urllib.parse import quote, urlsplit
 
 import aiohttp
@@ -19,6 +19,7 @@ from ..domain.endpoint import is_loopback, takes_token
 from ..errors import CasemateError
 from ..ports import Clock
 from ..settings import Settings
+from ..tokens import UNAVAILABLE, AccessToken, Credential, Tokens
 from ..wire import Answer
 
 if TYPE_CHECKING:
@@ -27,15 +28,6 @@ if TYPE_CHECKING:
 MODEL_SCOPE = "https://ai.azure.com/.default"
 CONNECTOR_SCOPE = "https://api.botframework.com/.default"
 PUBLIC_AUTHORITY = "https://login.microsoftonline.com"
-
-_AHEAD = 300.0  # seconds before its end at which a token is replaced
-_PAUSE = 30.0  # seconds between attempts to replace a token that still works
-_TIMEOUT = 20.0
-
-_UNAVAILABLE = (
-    "I cannot sign in to Azure: Entra ID gave me no token. Please try again in a minute; if it "
-    "lasts, whoever runs Casemate should check its identity."
-)
 
 
 def arm_scope(endpoint: str) -> str:
@@ -64,26 +56,6 @@ class BotIdentity:
     app_type: str = "SingleTenant"
     secret: str = field(default="", repr=False)
     authority: str = PUBLIC_AUTHORITY
-
-
-@dataclass(frozen=True, slots=True)
-class AccessToken:
-    """A bearer token and its end, in seconds of Unix time."""
-
-    token: str = field(repr=False)
-    expires_on: float
-
-
-class Credential(Protocol):
-    """What proves an identity to Entra ID."""
-
-    async def get_token(self, scope: str) -> AccessToken:
-        """Get a token for a scope; raises CasemateError."""
-        ...
-
-    async def close(self) -> None:
-        """Let go of connections."""
-        ...
 
 
 async def credential(
@@ -153,49 +125,6 @@ def _identity(settings: Settings) -> BotIdentity | None:
     )
 
 
-class Tokens:
-    """Gives a bearer token for one scope each time it is called, asking Entra ID only at times.
-
-    Callers at the same moment share one request. A token is replaced five minutes before its end;
-    while that fails the old one is used to its end. Raises CasemateError.
-    """
-
-    def __init__(self, credential: Credential, scope: str, clock: Clock) -> None:
-        self._credential = credential
-        self._scope = scope
-        self._clock = clock
-        self._current = AccessToken("", 0.0)
-        self._next_request = 0.0
-        self._request: asyncio.Task[None] | None = None
-
-    async def __call__(self) -> str:
-        """Give a token that is good now."""
-        ends, now = self._current.expires_on, self._now()
-        if now < ends and now < max(ends - _AHEAD, self._next_request):
-            return self._current.token
-        if self._request is None or self._request.done():
-            self._next_request = now + _PAUSE
-            self._request = asyncio.create_task(self._renew())
-            self._request.add_done_callback(lambda task: task.cancelled() or task.exception())
-        try:
-            # A caller who gives up must not take the token from the others.
-            await asyncio.shield(self._request)
-        except CasemateError:
-            if self._now() >= self._current.expires_on:
-                raise
-        return self._current.token
-
-    async def _renew(self) -> None:
-        try:
-            async with asyncio.timeout(_TIMEOUT):
-                self._current = await self._credential.get_token(self._scope)
-        except TimeoutError:
-            raise CasemateError(_UNAVAILABLE) from None
-
-    def _now(self) -> float:
-        return self._clock.now().timestamp()
-
-
 class _Azure:
     """A credential of azure-identity whose errors are ours."""
 
@@ -238,7 +167,7 @@ class _LoopbackSecret:
             async with self._session.post(url, data=form, allow_redirects=False) as response:
                 answer = Answer(response.status, response.headers, await response.read())
         except (aiohttp.ClientError, OSError):
-            raise CasemateError(_UNAVAILABLE) from None
+            raise CasemateError(UNAVAILABLE) from None
         data: Any = answer.json
         said = cast(dict[str, Any], data) if isinstance(data, dict) else {}
         token, lifetime = said.get("access_token"), said.get("expires_in")
@@ -253,7 +182,7 @@ class _LoopbackSecret:
 def _sentence(message: str) -> str:
     """Entra ID's own code is all of its message that is repeated: the rest may hold anything."""
     if not (code := re.search(r"AADSTS\d{3,9}", message)):
-        return _UNAVAILABLE
+        return UNAVAILABLE
     return (
         f"I cannot sign in to Azure: Entra ID refuses my identity ({code[0]}). Please ask whoever "
         "runs Casemate to check the bot's app id, its secret and the tenant."

@@ -8,6 +8,7 @@ columns, nearly all of it the package's own reading of the answer: the row cap b
 from __future__ import annotations
 
 import asyncio
+import copy
 import random
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
@@ -21,7 +22,7 @@ from ..domain.endpoint import takes_token
 from ..domain.incident import Workspace
 from ..domain.query import Catalogue, Rows
 from ..domain.query_text import with_row_cap
-from ..errors import CasemateError, LogsBusy, LogsDown, LogsError, LogsTooSlow
+from ..errors import CasemateError, LogsBusy, LogsDown, LogsError, LogsTooSlow, SignInNeeded
 from ..ports import Clock
 from ..wire import Answer, Retries, Unreachable, request
 from .log_analytics_errors import TOO_SLOW, UNREADABLE, failure, unreachable
@@ -71,7 +72,18 @@ class LogAnalytics:
         self._token = token if takes_token(endpoint) else None
         self._clock = clock
         self._patience = patience
+        self._analyst = False
+        self._url = ""
         self._made: Any = None
+
+    def of(self, token: Callable[[], Awaitable[str]], url: str = "") -> LogAnalytics:
+        """The same logs with an analyst's own rights; SignInNeeded comes through as it is.
+
+        Queries go to `url` where there is one: see `arm_query_url`.
+        """
+        theirs = copy.copy(self)
+        theirs._token, theirs._analyst, theirs._url, theirs._made = token, True, url, None
+        return theirs
 
     async def ping(self) -> None:
         """Run the smallest query; raises LogsError when the logs are out of reach."""
@@ -180,7 +192,8 @@ class LogAnalytics:
         except HttpResponseError as error:
             response = cast(Any, error.response)
             answer = Answer(response.status_code, response.headers, response.content)
-            raise _Failed(failure(answer, self._workspace.name), answer.status in _AGAIN) from None
+            failed = failure(answer, self._workspace.name, analyst=self._analyst)
+            raise _Failed(failed, answer.status in _AGAIN) from None
         except AzureError:
             raise _Failed(unreachable(self._workspace.name), again=True) from None
         except (AttributeError, LookupError, TypeError, ValueError):
@@ -202,7 +215,7 @@ class LogAnalytics:
         return LogsQueryClient(
             cast(Any, _NO_CREDENTIAL),
             endpoint=self._endpoint,
-            policies=[],
+            policies=[_redirecting(self._url)] if self._url else [],
             transport=AioHttpTransport(session=self._session, session_owner=False),
         )
 
@@ -211,8 +224,37 @@ class LogAnalytics:
             return {}
         try:
             return {"Authorization": f"Bearer {await self._token()}"}
+        except SignInNeeded:
+            raise
         except CasemateError as error:
             raise LogsDown(error.sentence) from error
+
+
+def arm_query_url(arm_endpoint: str, workspace: Workspace) -> str:
+    """Where Azure Resource Manager takes queries, with the token that it takes for all else.
+
+    Log Analytics' own endpoint takes only tokens for itself, and an OAuth connection of a bot gives
+    tokens for one resource. The answers have the same shape; the resource-centric route beside this
+    one leaves tables out that its caller may not read, and does not say so (docs:
+    azure-resource-queries).
+    """
+    parts = (workspace.subscription_id, workspace.resource_group, workspace.workspace)
+    subscription, group, name = (quote(each, safe="") for each in parts)
+    return (
+        f"{arm_endpoint.rstrip('/')}/subscriptions/{subscription}/resourceGroups/{group}"
+        f"/providers/Microsoft.OperationalInsights/workspaces/{name}/query?api-version=2017-10-01"
+    )
+
+
+def _redirecting(url: str) -> Any:
+    """A policy of azure-core's that sends each query to this address."""
+    from azure.core.pipeline.policies import SansIOHTTPPolicy
+
+    class Redirecting(SansIOHTTPPolicy[Any, Any]):
+        def on_request(self, request: Any) -> None:
+            request.http_request.url = url
+
+    return Redirecting()
 
 
 _NO_CREDENTIAL = object()  # the client demands one; without its policy nothing ever asks it

@@ -33,11 +33,24 @@ def unreachable(workspace: str) -> LogsDown:
     )
 
 
-def failure(answer: Answer, workspace: str) -> LogsError:
-    """Make the error for an answer that is not a success."""
+def failure(answer: Answer, workspace: str, *, analyst: bool = False) -> LogsError:
+    """Make the error for an answer that is not a success.
+
+    `analyst` says that Azure was asked with the analyst's own rights.
+    """
     code, _ = answer.error
     said = f" ({unmarked(code, 60)})" if code else ""
     match answer.status:
+        case 401 if analyst:
+            return LogsForbidden(
+                f"Azure no longer accepts your sign-in for the logs of the workspace {workspace}"
+                f"{said}. Please say `sign out`, then ask again and sign in anew."
+            )
+        case 403 if analyst:
+            return LogsForbidden(
+                f"You lack {_ROLE} on the workspace {workspace}{said}. "
+                "Please ask whoever runs it to assign the role to you."
+            )
         case 401:
             return LogsForbidden(
                 f"Azure did not accept the sign-in for the logs of the workspace {workspace}{said}."

@@ -4,13 +4,21 @@ from __future__ import annotations
 
 import json
 from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Sequence
+from dataclasses import replace
 from typing import Any, cast
 
 import orjson
 
 from ..errors import AnswerCut, AnswerEmpty, AnswerFiltered, AnswerMalformed
 from ..ports import JsonObject, Usage
-from .openai_failures import ENDED, Failure, answer_filtered, filtered_categories, read_failure
+from .openai_failures import (
+    ENDED,
+    Failure,
+    answer_filtered,
+    filtered_categories,
+    read_failure,
+    struck_shields,
+)
 
 _MAX_EVENT = 4 * 1024 * 1024
 _MAX_STARTS = 20
@@ -119,6 +127,7 @@ class Answer:
 
     def _note_usage(self, event: JsonObject) -> None:
         model = _text(event.get("model")) or self.usage.model
+        shields = self.usage.shields or struck_shields(event.get("prompt_filter_results"))
         usage = _object(event.get("usage"))
         if usage:
             details = _object(usage.get("prompt_tokens_details"))
@@ -127,9 +136,10 @@ class Answer:
                 _count(usage.get("prompt_tokens")),
                 _count(usage.get("completion_tokens")),
                 _count(details.get("cached_tokens")),
+                shields,
             )
-        elif model != self.usage.model:
-            self.usage = Usage(model)
+        elif (model, shields) != (self.usage.model, self.usage.shields):
+            self.usage = replace(self.usage, model=model, shields=shields)
 
 
 def find_objects(texts: Iterable[str], required: Sequence[str]) -> list[JsonObject]:

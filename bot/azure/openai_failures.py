@@ -10,6 +10,7 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any, cast
 
+from ..domain.rendering import unmarked
 from ..errors import (
     AnswerCut,
     AnswerFiltered,
@@ -29,6 +30,8 @@ NO_TOKEN = "no_token"  # noqa: S105  (a code of ours, no secret)
 
 # Members of a request that we can do without when a server does not know them.
 OPTIONAL = ("response_format", "reasoning_effort", "stream_options")
+# What looks for attacks in a prompt, among the filters of its content (facts 5.4).
+SHIELDS = ("jailbreak", "indirect_attack")
 
 _BUSY_WAITS = 10.0  # seconds an analyst waits for a rate limit, in all
 _LEAST_WAIT = 0.25
@@ -160,7 +163,7 @@ def read_failure(status: int, error: Any, headers: Mapping[str, str]) -> Failure
     """
     fields = cast(dict[str, Any], error) if isinstance(error, dict) else {"message": error}
     code = str(fields.get("code") or fields.get("type") or "").lower()[:100]
-    message = str(fields.get("message") or "")[:2000]
+    message = unmarked(str(fields.get("message") or "")[:2000], 2000)
     return Failure(
         status or _status_in_stream(fields, code),
         code,
@@ -178,6 +181,22 @@ def filtered_categories(results: Any) -> tuple[str, ...]:
     `inner_error.content_filter_results`, and self-harm comes as `self-harm` and `self_harm`.
     """
     return tuple(dict.fromkeys(_struck(results, depth=0)))
+
+
+def struck_shields(results: Any) -> tuple[str, ...]:
+    """The prompt shields that found something, of a 200's `prompt_filter_results`.
+
+    There they may be set to annotate only: `detected` without `filtered`.
+    """
+    listed = cast(list[Any], results) if isinstance(results, list) else []
+    found = [_fields(_fields(each).get("content_filter_results")) for each in listed]
+    return tuple(
+        name for name in SHIELDS if any(_fields(each.get(name)).get("detected") for each in found)
+    )
+
+
+def _fields(value: Any) -> dict[str, Any]:
+    return cast(dict[str, Any], value) if isinstance(value, dict) else {}
 
 
 def to_error(failure: Failure, *, begun: bool, silence: float) -> ModelError:

@@ -7,11 +7,12 @@ other clients' issues; where that is not certain, both outcomes are handled and 
 
 from __future__ import annotations
 
+import copy
 import random
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from datetime import UTC, datetime
 from typing import cast
-from urllib.parse import SplitResult, quote, unquote, urlencode, urlsplit
+from urllib.parse import quote, urlencode, urlsplit
 
 import aiohttp
 
@@ -25,12 +26,14 @@ from ..errors import (
     SentinelError,
     SentinelForbidden,
     SentinelRefused,
+    SignInNeeded,
 )
 from ..ports import Changes, Clock, IncidentPage, JsonObject
 from ..wire import Answer, Retries, Unreachable, request
 from . import sentinel_json as read
 from .sentinel_errors import failure
 from .sentinel_json import NAME, name_of, objects, to_link, to_object
+from .sentinel_links import within
 
 API_VERSION = "2025-09-01"
 
@@ -64,6 +67,7 @@ class Sentinel:
         self._workspace = workspace
         self._endpoint = endpoint.rstrip("/")
         self._token = token if takes_token(endpoint) else None
+        self._analyst = False
         self._clock = clock
         self._loopback = is_loopback(endpoint)
         self._prefix = (
@@ -73,6 +77,12 @@ class Sentinel:
             f"/workspaces/{quote(workspace.workspace, safe='')}"
             "/providers/Microsoft.SecurityInsights"
         )
+
+    def of(self, token: Callable[[], Awaitable[str]]) -> Sentinel:
+        """The same workspace with an analyst's own rights; SignInNeeded comes through as it is."""
+        theirs = copy.copy(self)
+        theirs._token, theirs._analyst = token, True
+        return theirs
 
     async def ping(self) -> None:
         """Make the smallest real call; raises SentinelError when the workspace is out of reach."""
@@ -196,7 +206,7 @@ class Sentinel:
 
     def _checked(self, link: str) -> str:
         """Follow a page's link only within our own workspace: our token goes with the request."""
-        if _within(link, f"{self._endpoint}{self._prefix}"):
+        if within(link, f"{self._endpoint}{self._prefix}"):
             return link
         raise SentinelDown(
             "Sentinel's list goes on at an address outside this workspace, so I stopped reading. "
@@ -254,6 +264,7 @@ class Sentinel:
             answer,
             self._workspace.name,
             writing=method == "PUT",
+            analyst=self._analyst,
             of_incident="/incidents/" in urlsplit(url).path,
         )
 
@@ -262,6 +273,8 @@ class Sentinel:
             return {}
         try:
             return {"Authorization": f"Bearer {await self._token()}"}
+        except SignInNeeded:
+            raise
         except CasemateError as error:
             raise SentinelDown(error.sentence) from error
 
@@ -276,24 +289,6 @@ def _object(answer: Answer) -> JsonObject:
     if not isinstance(data, dict):
         raise SentinelDown(_UNREADABLE)
     return cast(JsonObject, data)
-
-
-def _within(link: str, base: str) -> bool:
-    """Say whether a link has the scheme, host and port of `base` and a path inside of it."""
-    try:
-        there, here = urlsplit(link), urlsplit(base)
-        same = _origin(there) == _origin(here)
-    except ValueError:
-        return False
-    path = unquote(there.path).lower()
-    inside = path.startswith(f"{unquote(here.path).lower()}/")
-    plain = link.isprintable() and "@" not in there.netloc
-    return same and inside and plain and not {".", ".."}.intersection(path.split("/"))
-
-
-def _origin(parts: SplitResult) -> tuple[str, str | None, int]:
-    """Azure writes its links with `:443`: the default port and none are the same."""
-    return parts.scheme, parts.hostname, parts.port or (443 if parts.scheme == "https" else 80)
 
 
 def _age(item: Comment | Task) -> datetime:

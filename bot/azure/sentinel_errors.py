@@ -23,24 +23,18 @@ _NO_WORKSPACE = {
 }
 
 
-def failure(answer: Answer, workspace: str, *, writing: bool, of_incident: bool) -> SentinelError:
+def failure(
+    answer: Answer, workspace: str, *, writing: bool, of_incident: bool, analyst: bool = False
+) -> SentinelError:
     """Make the error for an answer that is not a success.
 
+    `analyst` says that Azure was asked with the analyst's own rights.
     `of_incident` says that the address named one incident: then 404 can mean that it is gone.
     """
     code, message = (unmarked(text, 200) for text in answer.error)
     match answer.status:
-        case 401:
-            return SentinelForbidden(
-                f"Azure did not accept the sign-in for the workspace {workspace}"
-                f"{_said(code)}. Please ask whoever runs Casemate to check its identity, which "
-                f"needs the role {_role(writing)} there."
-            )
-        case 403:
-            return SentinelForbidden(
-                f"The role {_role(writing)} is missing on the workspace {workspace}"
-                f"{_said(code)}. Please ask whoever runs it to assign the role."
-            )
+        case 401 | 403:
+            return _forbidden(answer.status, workspace, _said(code), _role(writing), analyst)
         case 404 if not of_incident or code in _NO_WORKSPACE or _of_workspace(code, message):
             return SentinelRefused(
                 f"Azure does not find the workspace {workspace}{_said(code)}. Please ask whoever "
@@ -71,6 +65,30 @@ def failure(answer: Answer, workspace: str, *, writing: bool, of_incident: bool)
                 f"Sentinel (the workspace {workspace}) has a problem of its own "
                 f"(status {status}). Please try again in a minute."
             )
+
+
+def _forbidden(
+    status: int, workspace: str, said: str, role: str, analyst: bool
+) -> SentinelForbidden:
+    if status == 401 and analyst:
+        return SentinelForbidden(
+            f"Azure no longer accepts your sign-in for the workspace {workspace}{said}. "
+            "Please say `sign out`, then ask again and sign in anew."
+        )
+    if status == 401:
+        return SentinelForbidden(
+            f"Azure did not accept the sign-in for the workspace {workspace}{said}. Please ask "
+            f"whoever runs Casemate to check its identity, which needs the role {role} there."
+        )
+    if analyst:
+        return SentinelForbidden(
+            f"You lack {role} on the workspace {workspace}{said}. "
+            "Please ask whoever runs it to assign the role to you."
+        )
+    return SentinelForbidden(
+        f"The role {role} is missing on the workspace {workspace}{said}. "
+        "Please ask whoever runs it to assign the role."
+    )
 
 
 def _of_workspace(code: str, message: str) -> bool:

@@ -116,6 +116,7 @@ def to_incident(data: JsonObject, workspace: str, loopback: bool = False) -> Inc
         last_activity=_time(props.get("lastActivityTimeUtc")),
         url=_link(more.get("providerIncidentUrl"), loopback)
         or _link(props.get("incidentUrl"), loopback),
+        merged_into=_count(more.get("mergedIncidentNumber")),
     )
 
 

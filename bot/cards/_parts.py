@@ -140,6 +140,16 @@ def open_link(label: str, url: str) -> list[Card]:
     return [{"type": "Action.OpenUrl", "title": label, "url": url}]
 
 
+def beside(left: list[Card], right: list[Card], *, stretch_first: bool = False) -> Card:
+    """Put elements side by side; one side takes the room that the other leaves."""
+    widths = ("stretch", "auto") if stretch_first else ("auto", "stretch")
+    columns = [
+        {"type": "Column", "width": width, "items": items, "verticalContentAlignment": "center"}
+        for width, items in zip(widths, (left, right), strict=True)
+    ]
+    return {"type": "ColumnSet", "columns": columns, "spacing": "small"}
+
+
 def action_set(buttons: Sequence[Card]) -> Card:
     """Put buttons between elements."""
     return {"type": "ActionSet", "actions": list(buttons)}

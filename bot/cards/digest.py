@@ -9,7 +9,7 @@ from ..domain.announcement import SEVERITIES
 from ..domain.incident import Incident
 from ..domain.rendering import plain
 from ._format import age, counted
-from ._parts import Card, action_set, card, fitted, say, severity_colour, text, title
+from ._parts import Card, action_set, card, fitted, say, text, title
 
 # Teams shows six buttons in a row at most; a row of them stands under the incidents it opens.
 _IN_A_ROW = 5
@@ -43,8 +43,4 @@ def _line(incident: Incident, now: datetime, share: int) -> Card:
     old = f" · {age(incident.created, now)}" if incident.created else ""
     state = "" if incident.status == "New" else f" · {plain(incident.status, min(20, share))}"
     words = plain(incident.title, min(70, share))
-    return text(
-        f"{incident.number} · {severity}{state}{old} · {words}",
-        color=severity_colour(incident.severity),
-        spacing="small",
-    )
+    return text(f"{incident.number} · **{severity}**{state}{old} · {words}", spacing="small")

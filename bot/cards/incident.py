@@ -12,6 +12,7 @@ from ._format import age, counted, listed, moment, spaced
 from ._parts import (
     Card,
     action_set,
+    beside,
     card,
     execute,
     facts,
@@ -53,7 +54,7 @@ def incident_card(
             *notices(warnings, "", share),
             title(f"Incident {incident.number}"),
             text(plain(incident.title, min(300, share)) or _UNTITLED, spacing="small"),
-            _beside([_severity(incident, share)], [text(_status(incident, share))]),
+            beside([_severity(incident, share)], [text(_status(incident, share))]),
             facts(_facts(case, incident, now, share)),
             *([text(done, color="good", spacing="small")] if done else []),
             *acting(incident),
@@ -109,17 +110,8 @@ def _row(incident: Incident, now: datetime, share: int) -> Card:
         "Open",
         {"verb": "incident", "workspace": incident.ref.workspace, "incident": incident.ref.id},
     )
-    row = _beside(lines, [action_set([button])], stretch_first=True)
+    row = beside(lines, [action_set([button])], stretch_first=True)
     return row | {"separator": True, "spacing": "medium"}
-
-
-def _beside(left: list[Card], right: list[Card], *, stretch_first: bool = False) -> Card:
-    widths = ("stretch", "auto") if stretch_first else ("auto", "stretch")
-    columns = [
-        {"type": "Column", "width": width, "items": items, "verticalContentAlignment": "center"}
-        for width, items in zip(widths, (left, right), strict=True)
-    ]
-    return {"type": "ColumnSet", "columns": columns, "spacing": "small"}
 
 
 def _severity(incident: Incident, share: int, number: str = "") -> Card:
@@ -129,6 +121,8 @@ def _severity(incident: Incident, share: int, number: str = "") -> Card:
 
 def _status(incident: Incident, share: int) -> str:
     status = plain(incident.status, min(40, share)) or "No status"
+    if incident.merged_into:
+        return f"{status}, merged into incident {incident.merged_into}"
     if not incident.classification:
         return status
     return f"{status} as {plain(spaced(incident.classification), min(40, share)).lower()}"

@@ -13,6 +13,7 @@ from ._parts import (
     Card,
     action_rows,
     action_set,
+    beside,
     submit,
     subtle,
     text,
@@ -61,11 +62,12 @@ def _tasks(proposal: Proposal, writes: Sequence[Write], share: int) -> Card:
     lines = [text("Tasks", weight="bolder")]
     for number, index in enumerate(proposal.tasks[:_SHOWN_TASKS], 1):
         words = plain(proposal.items[index].title, min(150, share))
-        lines.append(text(f"{number} · {words}", spacing="small"))
+        line = text(f"{number} · {words}", spacing="small")
         if write := written(writes, "task", index):
-            lines.append(added(write, share))
+            lines += [line, added(write, share)]
         else:
-            lines.append(action_set([add("Add task", proposal.id, "task", index)]))
+            button = action_set([add("Add task", proposal.id, "task", index)])
+            lines.append(beside([line], [button], stretch_first=True))
     if len(proposal.tasks) > _SHOWN_TASKS:
         lines.append(text(f"and {len(proposal.tasks) - _SHOWN_TASKS} more"))
     first = proposal.tasks.start

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from ..domain.proposal import Item, Proposal, Write, WriteKind, written
-from ..domain.rendering import plain
+from ..domain.rendering import addresses, plain
+from ._copy import copyable
 from ._format import excerpt, is_cut
 from ._offer import add, added, origin
 from ._parts import (
@@ -41,6 +42,7 @@ def answer_card(
     is what was asked and done before. `shared` says whether the next shift may see the answer,
     None where that is no question.
     """
+    found = addresses(" ".join(item.text for item in proposal.items[:1]))
 
     def build(share: int) -> Card:
         body = notices(warnings, note, share)
@@ -60,6 +62,7 @@ def answer_card(
             label = "Stop sharing" if shared else "Share with the next shift"
             wanted = {"verb": "share", "proposal": proposal.id, "shared": not shared}
             buttons.append(execute(label, wanted))
+        buttons += copyable([each[:share] for each in found])
         body.append(origin(proposal, share))
         return card([*body, *action_rows(buttons)])
 

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 from ..domain.proposal import Proposal, Write, written
 from ..domain.query import MAX_QUERY_CHARS, WrittenQuery
+from ..domain.query_text import unclaimed
 from ..domain.rendering import plain, visible
 from ._format import counted
 from ._offer import add, added, origin
@@ -23,10 +24,12 @@ _DOES_NOT_FIT = "This query does not fit this workspace:"
 _REFUSED = "This query is not run or added:"
 _SPELLED_OUT = "Characters that cannot be seen are spelled out here, as in [U+200B]."
 
-# Our word for a query that passed, which no text of a model's may use.
-_CLAIM = re.compile(r"checked(?= against)", re.IGNORECASE)
-# Where a text would begin to be an expression, a link or a mention.
-_LIVE = re.compile(r"(?<=\$)(?=\{)|(?<=\{)(?=\{)|(?<=:)(?=//)|(?<=<)(?=/?at\b)", re.IGNORECASE)
+# Where a text would begin to be an expression, a link, a mention, or our word for what passed.
+_LIVE = re.compile(
+    r"(?<=\$)(?=\{)|(?<=\{)(?=\{)|(?<=:)(?=//)|(?<=<)(?=/?at\b)|(?<=\])(?=[(\[])|(?<=!)(?=\[)"
+    r"|(?<=checked)(?=\s+against)",
+    re.IGNORECASE,
+)
 _INDENT = re.compile(r"^[ \t]+", re.MULTILINE)
 
 
@@ -76,7 +79,7 @@ def _add_to_incident(proposal_id: str, writes: Sequence[Write]) -> list[Card]:
 
 def said(sentence: str, limit: int, share: int) -> str:
     """Render what a model says of its query, which cannot say that it was checked."""
-    return _CLAIM.sub("compared", plain(sentence, min(limit, share)))
+    return unclaimed(plain(sentence, min(limit, share)))
 
 
 def state(query: WrittenQuery, share: int) -> list[Card]:

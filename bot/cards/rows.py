@@ -6,8 +6,9 @@ from collections.abc import Sequence
 from datetime import datetime
 
 from ..domain.query import Column, Rows, WrittenQuery
-from ..domain.rendering import plain
+from ..domain.rendering import addresses, plain
 from ..domain.rows import NOTHING, formatted, is_empty, left_out, telling_columns
+from ._copy import copyable
 from ._format import counted, moment, period
 from ._parts import Card, card, fitted, notices, say, subtle, text, title
 from .query import said
@@ -23,6 +24,8 @@ def rows_card(rows: Rows, query: WrittenQuery, now: datetime, note: str = "") ->
     `now` is when the query ran. Adding it is the query's card's matter: a click there changes that
     card, and here it would take the rows away.
     """
+    texts = (value for row in rows.rows for value in row if isinstance(value, str))
+    found = addresses(" ".join(texts))
 
     def build(share: int) -> Card:
         body = [
@@ -40,7 +43,7 @@ def rows_card(rows: Rows, query: WrittenQuery, now: datetime, note: str = "") ->
         elif rows.rows:
             body += _several(rows, share)
         explain = [say("Explain these rows", "Explain these rows")] if rows.rows else []
-        return card(body, explain)
+        return card(body, [*explain, *copyable([each[:share] for each in found])])
 
     return fitted(build)
 

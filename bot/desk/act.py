@@ -75,6 +75,8 @@ async def carry_out(
     await _record(desk, analyst, act, seen[0], "done" if done else "unchanged")
     if not done:
         trail = await _trail(desk, after.ref, act)
+    else:
+        await desk.changed(ref.id)
     earlier = _setter(trail, act, seen[0] if done else after)
     return Acted(act, seen[0], after, desk.clock.now(), done, earlier)
 
@@ -88,9 +90,17 @@ async def _record(desk: Desk, analyst: Analyst, act: Act, before: Incident, resu
     }
     if act.verdict:
         detail["verdict"] = act.verdict.key
-    now = desk.clock.now()
     await desk.store.record(
-        AuditItem(now, analyst.tenant, "act", analyst.id, analyst.name, before.ref, detail)
+        AuditItem(
+            at=desk.clock.now(),
+            tenant=analyst.tenant,
+            action="act",
+            analyst_id=analyst.id,
+            analyst_name=analyst.name,
+            incident=before.ref,
+            incident_number=before.number,
+            detail=detail,
+        )
     )
 
 
@@ -98,10 +108,21 @@ async def _trail(desk: Desk, ref: IncidentRef, act: Act) -> list[AuditItem]:
     """What was done through Casemate to the property, newest first."""
     return [
         item
+        for item in await _acts(desk, ref)
+        if CHANGES.get(str(item.detail.get("what"))) == CHANGES[act.what]
+    ]
+
+
+async def last_act(desk: Desk, ref: IncidentRef) -> AuditItem | None:
+    """What was last changed through Casemate, if it is among what happened lately."""
+    return next(iter(await _acts(desk, ref)), None)
+
+
+async def _acts(desk: Desk, ref: IncidentRef) -> list[AuditItem]:
+    return [
+        item
         for item in reversed(await desk.store.audit(ref, _LOOKED_AT))
-        if item.action == "act"
-        and item.detail.get("result") == "done"
-        and CHANGES.get(str(item.detail.get("what"))) == CHANGES[act.what]
+        if item.action == "act" and item.detail.get("result") == "done"
     ]
 
 
@@ -137,15 +158,20 @@ async def _overtaken(
 
 def who_did(item: AuditItem, now: datetime) -> str:
     """Say of an act in the audit who did what, and when: `Ben Becker closed it a minute ago`."""
+    return f"{did(item)} {ago(now - item.at)}"
+
+
+def did(item: AuditItem) -> str:
+    """Say of an act in the audit who did what."""
     after = plain(str(item.detail["after"]), 60)
-    did = {
+    what = {
         "assign": "took it",
         "close": "closed it",
         "reopen": "reopened it",
         "severity": f"set the severity to {after}",
         "status": f"set the status to {after}",
     }[item.detail["what"]]
-    return f"{plain(item.analyst_name, 60)} {did} {ago(now - item.at)}"
+    return f"{plain(item.analyst_name, 60)} {what}"
 
 
 def ago(span: timedelta) -> str:

@@ -7,12 +7,13 @@ import logging
 import re
 from collections.abc import Sequence
 from contextlib import aclosing
-from dataclasses import asdict, dataclass, replace
-from typing import Any, TypeVar, cast
+from dataclasses import dataclass, replace
+from typing import TypeVar
 
 from ..domain.budget import ANSWER_TOKENS, EVIDENCE_TOKENS, HISTORY_TOKENS, SHARED_TOKENS
 from ..domain.evidence import Entry, Evidence, fence, joined, milder, within
 from ..domain.incident import CaseFile, IncidentRef
+from ..domain.injection import shielded
 from ..domain.proposal import Item, Proposal, ProposalKind, Provenance
 from ..domain.transcript import Message, Thread, Turn, conversation, newest_that_fit
 from ..errors import (
@@ -24,7 +25,9 @@ from ..errors import (
     ModelRefused,
     PromptFiltered,
 )
-from ..ports import AuditItem, Courier, JsonObject, Said, Structured, Usage
+from ..ports import AuditItem, Courier, Said, Usage
+from .alone import alone
+from .audit import accounted, question_item
 from .desk import Desk, new_id, new_marker
 from .fallback import playbook_answer
 
@@ -80,6 +83,7 @@ class _Draft:
 
     text: str = ""
     usage: Usage | None = None
+    struck: tuple[str, ...] = ()
 
 
 async def brief(desk: Desk, said: Said, ref: IncidentRef, also: Sequence[Entry] = ()) -> Briefing:
@@ -112,9 +116,8 @@ def request(desk: Desk, material: Material, question: str, tables: str = "") -> 
     """
     marker = new_marker()
     fenced = fence(material.evidence, marker, desk.clock.now())
-    system = desk.prompts["system"].text
     given = [tables, fenced] if tables else [fenced]
-    return conversation(system, given, material.turns, question, marker)
+    return conversation(desk.prompts["system"].text, given, material.turns, question, marker)
 
 
 def tamed(material: M) -> M:
@@ -123,29 +126,18 @@ def tamed(material: M) -> M:
     return replace(material, evidence=milder(material.evidence), turns=turns)
 
 
-async def structured(
-    desk: Desk, material: Material, question: str, name: str, schema: JsonObject
-) -> Structured:
-    """Ask for an object; once more with less where what we sent was filtered. Raises ModelError."""
-
-    async def asked(material: Material) -> Structured:
-        messages = request(desk, material, question)
-        return await desk.model.structured(messages, name=name, schema=schema, limit=ANSWER_TOKENS)
-
-    try:
-        return await asked(material)
-    except PromptFiltered as error:
-        log.info("the prompt was filtered (%s); trying milder evidence", error.categories)
-        return await asked(tamed(material))
+def alarmed(material: M, struck: Sequence[str]) -> M:
+    """The same with a warning of what the model's service found in what it was sent."""
+    return replace(material, warnings=(*material.warnings, *shielded(struck)))
 
 
-def entries(answer: Structured, name: str) -> list[JsonObject]:
-    """The objects in the list `name` of an answer, those of its further choices after them."""
-    lists = [data.get(name) for data in (answer.data, *answer.more)]
-    found = [each for some in lists if isinstance(some, list) for each in cast(list[Any], some)]
-    return [cast(JsonObject, each) for each in found if isinstance(each, dict)]
+def struck_by(error: ModelError) -> tuple[str, ...]:
+    """What the service blocked a prompt for."""
+    return error.categories if isinstance(error, PromptFiltered) else ()
 
 
+@accounted("question")
+@alone
 async def ask(
     desk: Desk,
     said: Said,
@@ -166,10 +158,10 @@ async def ask(
     try:
         await _write(desk, briefing, question, courier, draft)
     except (ModelDown, ModelRefused, PromptFiltered) as error:
-        return _from_playbook(desk, briefing, error)
+        return _from_playbook(desk, alarmed(briefing, draft.struck), error)
     except (AnswerCut, AnswerFiltered) as error:
         return _unfinished(desk, briefing, draft, error)
-    return _good(desk, briefing, shown or question, draft)
+    return _good(desk, alarmed(briefing, draft.struck), shown or question, draft)
 
 
 async def _write(
@@ -180,6 +172,7 @@ async def _write(
         await _stream(desk, request(desk, briefing, question), courier, draft)
     except PromptFiltered as error:
         log.info("the prompt was filtered (%s); trying milder evidence", error.categories)
+        draft.struck = error.categories
         await _stream(desk, request(desk, tamed(briefing), question), courier, draft)
     except ContextTooLong:
         less = within(briefing.evidence, desk.count, EVIDENCE_TOKENS // 3)
@@ -193,6 +186,7 @@ async def _stream(desk: Desk, messages: Sequence[Message], courier: Courier, dra
         async for piece in stream:
             if isinstance(piece, Usage):
                 draft.usage = piece
+                draft.struck += piece.shields
             else:
                 draft.text += piece
                 courier.write(draft.text)
@@ -220,34 +214,17 @@ def proposal(
             asked_by_id=said.analyst.id,
         ),
         created=said.at,
+        only_for=said.analyst.id if said.place.kind == "personal" else "",
     )
 
 
 def audited(
     desk: Desk, briefing: Briefing, action: str, outcome: str, usage: Usage | None
 ) -> AuditItem:
-    """The record of a question: what was asked and answered by what, at which cost."""
-    said = briefing.said
-    return AuditItem(
-        at=desk.clock.now(),
-        tenant=said.analyst.tenant,
-        action=action,
-        analyst_id=said.analyst.id,
-        analyst_name=said.analyst.name,
-        incident=briefing.thread.incident,
-        detail={
-            "question": said.text[:500],
-            "outcome": outcome,
-            "prompt": desk.prompts["system"].hash,
-            **cost(usage),
-            "evidence": list(briefing.evidence.ids),
-        },
-    )
-
-
-def cost(usage: Usage | None) -> JsonObject:
-    """What an answer cost, as the audit keeps it; nothing where no model gave it."""
-    return asdict(usage or Usage(""))
+    """The record of a question that was answered, with the evidence that the answer had."""
+    item = question_item(desk, briefing.said, briefing.thread.incident, action, outcome, usage)
+    detail = {**item.detail, "evidence": list(briefing.evidence.ids)}
+    return replace(item, detail=detail, incident_number=briefing.case.incident.number)
 
 
 def turn(desk: Desk, briefing: Briefing, question: str, answer: str, model: str) -> Turn:

@@ -15,7 +15,6 @@ from ..ports import Clock, Incidents
 
 T = TypeVar("T")
 
-_KEPT = 256
 _FRESH_SECONDS = 60.0
 
 
@@ -42,12 +41,13 @@ class CaseFiles:
 
     The incident and its tasks are read each time. Alerts, entities and comments are kept for a
     minute while the incident's etag stays the same: a new comment bumps it (facts 1.5), but whether
-    every new alert does is not documented.
+    every new alert does is not documented. `most` is how many case files are kept.
     """
 
-    def __init__(self, incidents: Incidents, clock: Clock) -> None:
+    def __init__(self, incidents: Incidents, clock: Clock, most: int = 256) -> None:
         self._incidents = incidents
         self._clock = clock
+        self._most = most
         self._kept: OrderedDict[str, _Kept] = OrderedDict()
         self._studied: OrderedDict[str, Studied] = OrderedDict()
 
@@ -64,7 +64,7 @@ class CaseFiles:
         gathered = gather(case)
         evidence = within(gathered, count, EVIDENCE_TOKENS)
         studied = Studied(case, evidence, addressed_to_assistant(gathered))
-        _keep(self._studied, incident_id, studied)
+        _keep(self._studied, incident_id, studied, self._most)
         return studied
 
     async def read(self, incident_id: str) -> CaseFile:
@@ -90,13 +90,13 @@ class CaseFiles:
                 self._incidents.comments(id),
             ),
         )
-        _keep(self._kept, id, kept)
+        _keep(self._kept, id, kept, self._most)
         return kept
 
 
-def _keep(held: OrderedDict[str, T], id: str, value: T) -> None:
+def _keep(held: OrderedDict[str, T], id: str, value: T, most: int) -> None:
     """Hold a value, and let the one go that was put there longest ago when there are many."""
     held[id] = value
     held.move_to_end(id)
-    if len(held) > _KEPT:
+    if len(held) > most:
         held.popitem(last=False)

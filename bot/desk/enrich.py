@@ -15,15 +15,18 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from ..domain.incident import IncidentRef
+from ..domain.injection import shielded, warned
 from ..domain.people import Analyst
 from ..domain.proposal import Item, Proposal, Provenance, playbook_id
 from ..domain.query import WrittenQuery
+from ..domain.query_text import as_markdown
 from ..domain.rendering import unmarked
 from ..errors import ModelError, SentinelError, SentinelForbidden, SentinelRefused
 from ..ports import AuditItem, JsonObject, Said
-from .ask import Material, cost
-from .desk import Desk
-from .kql import TITLE, Bill, as_markdown, composed, current, vetted
+from .ask import Material
+from .audit import cost
+from .desk import Desk, new_id
+from .kql import TITLE, Bill, composed, current, vetted
 from .post import Piece, as_one_comment, write_once
 from .tactics import model_tactics, prepared_tactics, tactics_of
 from .tasks import model_tasks, prepared_tasks
@@ -205,7 +208,7 @@ def _proposal(
         "citations": [],
         "by_model": any(item.by_model for item in items),
         "warnings": list(material.warnings),
-        "notes": [part.note for part in parts if part.note],
+        "notes": [*(part.note for part in parts if part.note), *warned(shielded(bill.struck))],
     }
     return Proposal(
         id=playbook_id(ref),
@@ -225,6 +228,7 @@ def _proposal(
         created=desk.clock.now(),
         message=message,
         query=next((part.query for part in parts if part.query), None),
+        secret=new_id(),
     )
 
 
@@ -241,6 +245,7 @@ def _audited(desk: Desk, proposal: Proposal, bill: Bill, asked: Said | None) -> 
         analyst_id=analyst.id,
         analyst_name=analyst.name,
         incident=proposal.incident,
+        incident_number=proposal.incident_number,
         detail={
             "proposal": proposal.id,
             "items": len(proposal.items),

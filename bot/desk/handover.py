@@ -65,7 +65,8 @@ async def share(desk: Desk, clicked: Clicked, proposal_id: str, shared: bool) ->
     if not origin.asked_by_id or origin.asked_by_id != clicked.analyst.id:
         raise ClickRefused(
             f"Only {unmarked(origin.asked_by, 60)}, who asked, can share this answer. "
-            "Ask the question yourself to share yours."
+            "Ask the question yourself to share yours.",
+            "another analyst",
         )
     if await desk.store.share(proposal, shared, clicked.at):
         await desk.store.record(
@@ -76,6 +77,7 @@ async def share(desk: Desk, clicked: Clicked, proposal_id: str, shared: bool) ->
                 analyst_id=clicked.analyst.id,
                 analyst_name=clicked.analyst.name,
                 incident=proposal.incident,
+                incident_number=proposal.incident_number,
                 detail={"proposal": proposal.id, "shared": shared},
             )
         )

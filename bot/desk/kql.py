@@ -20,7 +20,7 @@ from ..domain.incident import CaseFile, IncidentRef
 from ..domain.proposal import Item, Proposal
 from ..domain.query import Catalogue, Checked, Diagnostic, WrittenQuery
 from ..domain.query_guard import guard
-from ..domain.query_text import entity_lets, entity_names, from_answer, inert
+from ..domain.query_text import as_markdown, entity_lets, entity_names, from_answer, inert
 from ..domain.transcript import Message, Turn
 from ..errors import (
     AnswerMalformed,
@@ -31,7 +31,9 @@ from ..errors import (
     PromptFiltered,
 )
 from ..ports import AuditItem, Courier, JsonObject, Said, Usage
-from .ask import Briefing, Material, audited, brief, proposal, request, tamed, turn
+from .alone import alone
+from .ask import Briefing, Material, alarmed, audited, brief, proposal, request, tamed, turn
+from .audit import accounted, fingerprint
 from .desk import Desk
 
 log = logging.getLogger(__name__)
@@ -71,11 +73,13 @@ class Bill:
 
     usage: Usage | None = None
     rounds: int = 0
+    struck: tuple[str, ...] = ()
 
     def add(self, usage: Usage) -> None:
         """Add what one more round cost."""
         last = self.usage
         self.rounds += 1
+        self.struck += usage.shields
         self.usage = usage if last is None else Usage(
             usage.model,
             last.prompt_tokens + usage.prompt_tokens,
@@ -84,6 +88,8 @@ class Bill:
         )  # fmt: skip
 
 
+@accounted("kql")
+@alone
 async def write_query(
     desk: Desk, said: Said, ref: IncidentRef, question: str, courier: Courier
 ) -> Written:
@@ -97,9 +103,10 @@ async def write_query(
     try:
         query = await composed(desk, briefing, catalogue, question, courier, bill)
     except (ModelDown, ModelRefused, PromptFiltered, AnswerMalformed) as error:
-        return await _from_playbook(desk, briefing, catalogue, error, bill)
+        return await _from_playbook(desk, alarmed(briefing, bill.struck), catalogue, error, bill)
+    briefing = alarmed(briefing, bill.struck)
     model = bill.usage.model if bill.usage else desk.model.name
-    kept = turn(desk, briefing, question, as_markdown(query), model)
+    kept = turn(desk, briefing, question, as_markdown(query, query.body), model)
     return Written(
         briefing=briefing,
         query=query,
@@ -141,7 +148,8 @@ async def composed(
     try:
         messages = request(desk, material, prompt, tables)
         choices = await _asked(desk, messages, bill)
-    except PromptFiltered:
+    except PromptFiltered as error:
+        bill.struck += error.categories
         messages = request(desk, tamed(material), prompt, tables)
         choices = await _asked(desk, messages, bill)
     for attempt in range(REPAIRS + 1):
@@ -206,7 +214,8 @@ async def examined(
 ) -> WrittenQuery:
     """Put our definitions in front of a query, and say what is wrong with it."""
     body = from_answer(str(data["query"])).rstrip("; \n")
-    kql = inert(entity_lets(case.entities, body) + body)
+    lets = entity_lets(case.entities, body)
+    kql = lets + inert(body)
     verdict = guard(kql)
     checked: Checked | None = None
     if catalogue is not None and not verdict.refused:
@@ -226,6 +235,7 @@ async def examined(
         problems=(*verdict.refused, *errors)[:MAX_PROBLEMS],
         cautions=(*verdict.warnings, *doubts, *_old(desk, checked))[:MAX_PROBLEMS],
         refused=bool(verdict.refused),
+        ours=len(lets),
     )
 
 
@@ -244,15 +254,6 @@ def _old(desk: Desk, checked: Checked | None) -> tuple[str, ...]:
     return (f"The workspace's tables were last read {hours} hours ago; newer ones are not known.",)
 
 
-def as_markdown(query: WrittenQuery) -> str:
-    """A query as it goes on the incident and into the history: what it does, and its text."""
-    fence = "````" if "```" in query.kql else "```"
-    lines = [query.explanation, f"{fence}kql\n{query.kql}\n{fence}"]
-    lines += [f"Assumed: {' '.join(query.assumptions)}" if query.assumptions else ""]
-    lines += [f"Not accepted by the KQL checker: {' '.join(query.problems)}"] * bool(query.problems)
-    return "\n\n".join(line for line in lines if line)
-
-
 def _proposed(desk: Desk, briefing: Briefing, query: WrittenQuery, model: str) -> Proposal:
     item = Item(TITLE, as_markdown(query))
     return replace(proposal(desk, briefing, "query", [item], model), query=query)
@@ -262,7 +263,7 @@ def _audited(desk: Desk, briefing: Briefing, query: WrittenQuery, bill: Bill) ->
     outcome = "refused" if query.refused else "flagged" if query.problems else "written"
     item = audited(desk, briefing, "kql", outcome, bill.usage)
     known = {"rounds": bill.rounds, "tables": query.tables, "problems": list(query.problems)}
-    return replace(item, detail={**item.detail, "query": query.kql[:2000], **known})
+    return replace(item, detail={**item.detail, "query_sha256": fingerprint(query.kql), **known})
 
 
 async def _from_playbook(

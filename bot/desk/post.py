@@ -8,8 +8,10 @@ mended by the next click.
 from __future__ import annotations
 
 import asyncio
+import hmac
 import html
-from collections.abc import Sequence
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Literal
@@ -23,11 +25,21 @@ from ..domain.incident import (
     MAX_TASKS,
 )
 from ..domain.people import Analyst
-from ..domain.proposal import Item, Proposal, Write, WriteKind, write_id, written
+from ..domain.proposal import (
+    Item,
+    Proposal,
+    Write,
+    WriteKind,
+    named_by,
+    room_of,
+    write_id,
+    written,
+)
 from ..domain.rendering import cut_html, for_sentinel, unmarked
-from ..errors import ClickRefused, SentinelRefused
+from ..errors import ClickRefused, SentinelError, SentinelRefused
 from ..ports import AuditItem, Clicked
 from .desk import Desk
+from .refusals import Refusals
 
 # Longer than a click may take: until then another replica may still be writing.
 ABANDONED = timedelta(seconds=30)
@@ -37,6 +49,7 @@ Piece = tuple[WriteKind, int]
 _GONE = "This card is too old, or not mine. Please ask again."
 _NOT_TO_RUN = "This query is not put on the incident: somebody might run it."
 _ELSEWHERE = "This button belongs to another conversation."
+_ANOTHER = "This button is for the analyst who asked."
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +63,8 @@ class Posted:
 class Postings:
     """Writes proposals; clicks on the same one take turns within this process."""
 
-    def __init__(self) -> None:
+    def __init__(self, refusals: Refusals | None = None) -> None:
+        self._refusals = refusals or Refusals()
         self._locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
 
     async def post(
@@ -64,35 +78,41 @@ class Postings:
         """Write what a button stands for. Raises ClickRefused and SentinelError."""
         proposal = await checked(desk, clicked, proposal_id)
         if proposal.query is not None and proposal.query.refused:
-            raise ClickRefused(_NOT_TO_RUN)
+            raise ClickRefused(_NOT_TO_RUN, "refused query")
         wanted = _wanted(proposal, kind, item)
         lock = self._locks.setdefault(proposal.id, asyncio.Lock())
         async with lock:
+            done = await desk.store.writes(proposal.id)
+            if all(written(done, *each) for each in wanted):
+                await self._refusals.record(desk, clicked, "repeated")
+                return Posted(proposal, done)
             await write_once(desk, proposal, wanted, clicked.analyst, clicked.at)
             return Posted(proposal, await desk.store.writes(proposal.id))
 
 
-async def checked(desk: Desk, clicked: Clicked, proposal_id: str) -> Proposal:
-    """Load a proposal and hold the click against it: tenant, place, age. Raises ClickRefused.
+async def checked(desk: Desk, clicked: Clicked, button_id: str) -> Proposal:
+    """Load a proposal and hold the click against it: tenant, place, analyst, age.
 
-    What was prepared for an incident is shown in many places: everyone at this desk may use it.
+    What was prepared for an incident is shown in many places: whoever sees it there may use it.
+    Raises ClickRefused. Of another tenant's proposals it does not even say that they exist.
     """
-    proposal = await desk.store.proposal(proposal_id)
+    proposal = await desk.store.proposal(named_by(button_id))
     if proposal is None:
-        raise ClickRefused(_GONE)
+        raise ClickRefused(_GONE, "unknown")
+    tenant, conversation = clicked.analyst.tenant, clicked.place.conversation
     if proposal.kind != "playbook":
-        if proposal.tenant != clicked.analyst.tenant:
-            raise ClickRefused(_GONE)
-        if _room(proposal.conversation) != _room(clicked.place.conversation):
-            raise ClickRefused(_ELSEWHERE)
+        if proposal.tenant != tenant:
+            raise ClickRefused(_GONE, "another tenant")
+        if room_of(proposal.conversation) != room_of(conversation):
+            raise ClickRefused(_ELSEWHERE, "another conversation")
+        if proposal.only_for and proposal.only_for != clicked.analyst.id:
+            raise ClickRefused(_ANOTHER, "another analyst")
+    expected = proposal.button_id(tenant, conversation)
+    if not hmac.compare_digest(button_id.encode(errors="replace"), expected.encode()):
+        raise ClickRefused(_ELSEWHERE, "another conversation, or forged")
     if proposal.expired(clicked.at):
-        raise ClickRefused(_GONE)
+        raise ClickRefused(_GONE, "expired")
     return proposal
-
-
-def _room(conversation: str) -> str:
-    """The chat or channel without the thread: a client may leave the thread out."""
-    return conversation.partition(";")[0]
 
 
 def _wanted(proposal: Proposal, kind: WriteKind, item: int | Literal["all"]) -> list[Piece]:
@@ -128,19 +148,40 @@ async def write_once(
 ) -> None:
     """Write what of `wanted` is not there yet, in the name of `by`. Raises SentinelError."""
     done = await desk.store.writes(proposal.id)
-    missing: list[Piece] = [each for each in wanted if not written(done, *each)]
+    missing = [
+        Write(proposal.id, kind, index, by.id, by.name, at)
+        for kind, index in wanted
+        if not written(done, kind, index)
+    ]
     there: set[str] = set()
     for kind in _KINDS:
-        if indexes := [index for each, index in missing if each == kind]:
-            there |= await _already_there(desk, proposal, kind, indexes)
-    for kind, index in missing:
-        mine = Write(proposal.id, kind, index, by.id, by.name, at)
+        if same := [each for each in missing if each.kind == kind]:
+            async with _accounted(desk, proposal, same, by):
+                there |= await _already_there(desk, proposal, kind, [each.index for each in same])
+    for mine in missing:
         # Whoever's click reached Sentinel stays its author; an old one that did not is nobody's.
         stale = None if mine.guid in there else at - ABANDONED
         write = await desk.store.begin_write(mine, stale)
         if write.guid not in there:
-            await _write(desk, proposal, write)
-        await desk.store.end_write(write, _audited(desk, proposal, write, by.tenant))
+            async with _accounted(desk, proposal, [write], by):
+                await _write(desk, proposal, write)
+        await desk.store.end_write(write, _audited(desk, proposal, write, by, "done"))
+    if missing:
+        await desk.changed(proposal.incident.id)
+
+
+@asynccontextmanager
+async def _accounted(
+    desk: Desk, proposal: Proposal, writes: Sequence[Write], by: Analyst
+) -> AsyncGenerator[None]:
+    """Record what Sentinel refused or failed to take."""
+    try:
+        yield
+    except SentinelError as error:
+        for write in writes:
+            result = type(error).__name__
+            await desk.store.record(_audited(desk, proposal, write, by, result))
+        raise
 
 
 async def _already_there(
@@ -218,15 +259,17 @@ def provenance(proposal: Proposal, write: Write) -> str:
     return f"<p><em>{html.escape(line)}</em></p>"
 
 
-def _audited(desk: Desk, proposal: Proposal, write: Write, tenant: str) -> AuditItem:
+def _audited(desk: Desk, proposal: Proposal, write: Write, by: Analyst, result: str) -> AuditItem:
     return AuditItem(
         at=desk.clock.now(),
-        tenant=tenant,
+        tenant=by.tenant,
         action="write",
         analyst_id=write.by_id,
         analyst_name=write.by_name,
         incident=proposal.incident,
+        incident_number=proposal.incident_number,
         detail={
+            "result": result,
             "kind": write.kind,
             "guid": write.guid,
             "proposal": proposal.id,

@@ -18,8 +18,8 @@ MAX_AUDIT = 500
 MAX_DEEDS = 8
 MAX_OPEN_TASKS = 6
 
-_QUESTIONS = frozenset({"question", "tasks", "kql"})
-_SILENT = frozenset({"feedback", "share"})
+_QUESTIONS = frozenset({"question", "tasks", "tactics", "kql"})
+_SILENT = frozenset({"feedback", "share", "refused click"})
 _DEEDS = {"run": "ran a query", "write": "added a task"}
 
 
@@ -56,7 +56,11 @@ def _asked(items: Sequence[AuditItem]) -> list[str]:
 
 def _done(items: Sequence[AuditItem]) -> list[str]:
     """The newest deeds with their times; the same by the same person in a row is one line."""
-    deeds = [item for item in items if item.action not in _QUESTIONS | _SILENT]
+    deeds = [
+        item
+        for item in items
+        if item.action not in _QUESTIONS | _SILENT and item.detail.get("result", "done") == "done"
+    ]
     runs = [list(run) for _, run in groupby(deeds, lambda item: (item.analyst_id, _deed(item)))]
     lines = [
         f"{run[-1].at:%Y-%m-%d %H:%M} UTC: {_name(run[-1])} {_deed(run[-1])}"

@@ -42,7 +42,7 @@ async def run_query(desk: Desk, clicked: Clicked, proposal_id: str, courier: Cou
     if query is None:
         raise ClickRefused("This card holds no query.")
     if reasons := query.problems if query.refused else guard(query.kql).refused:
-        raise ClickRefused(f"This query is not run. {' '.join(reasons)}")
+        raise ClickRefused(f"This query is not run. {' '.join(reasons)}", "refused query")
     await courier.working("Running the query…")
     thread = Thread(clicked.analyst.tenant, clicked.analyst.id, proposal.incident)
     timespan = reach(query.kql, clicked.at)
@@ -72,7 +72,7 @@ def counted(rows: Rows) -> str:
 
 def _turn(desk: Desk, clicked: Clicked, query: WrittenQuery, rows: Rows) -> Turn:
     """The run as a part of the conversation, so that "explain these rows" has rows to explain."""
-    question = f"I ran this query:\n\n```kql\n{query.kql}\n```"
+    question = f"I ran this query:\n\n```kql\n{query.body}\n```"
     data = as_lines(rows, ROWS_CHARS) if rows.rows else ""
     answer = f"The query returned {counted(rows)}."
     tokens = desk.count(question) + desk.count(data) + desk.count(answer)
@@ -84,11 +84,12 @@ def _audited(
 ) -> AuditItem:
     return AuditItem(
         at=desk.clock.now(),
-        tenant=proposal.tenant,
+        tenant=clicked.analyst.tenant,
         action="run",
         analyst_id=clicked.analyst.id,
         analyst_name=clicked.analyst.name,
         incident=proposal.incident,
+        incident_number=proposal.incident_number,
         detail={
             "proposal": proposal.id,
             "query": proposal.query.kql[:2000] if proposal.query else "",

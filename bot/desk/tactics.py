@@ -12,18 +12,21 @@ from ..domain.proposal import Item
 from ..domain.rendering import unmarked
 from ..errors import AnswerMalformed, ModelDown, ModelRefused, PromptFiltered
 from ..ports import Courier, JsonObject, Said, Usage
+from .alone import alone
 from .ask import (
     Asked,
     Briefing,
     Material,
+    alarmed,
     audited,
     brief,
-    entries,
     proposal,
-    structured,
+    struck_by,
     turn,
 )
+from .audit import accounted
 from .desk import Desk
+from .structured import entries, structured
 
 MAX_TACTICS = 20
 MAX_CHARS = 1_500
@@ -82,6 +85,8 @@ def prepared_tactics(desk: Desk, case: CaseFile) -> str:
     return _as_markdown(desk, tactics_of(case), {})
 
 
+@accounted("tactics")
+@alone
 async def explain_tactics(desk: Desk, said: Said, ref: IncidentRef, courier: Courier) -> Asked:
     """Answer the word `tactics`; with the playbook's texts where the model cannot.
 
@@ -97,6 +102,7 @@ async def explain_tactics(desk: Desk, said: Said, ref: IncidentRef, courier: Cou
         text, usage = await model_tactics(desk, briefing)
     except (ModelDown, ModelRefused, PromptFiltered, AnswerMalformed) as error:
         text = prepared_tactics(desk, briefing.case)
+        briefing = alarmed(briefing, struck_by(error))
         return Asked(
             text=text,
             briefing=briefing,
@@ -105,6 +111,7 @@ async def explain_tactics(desk: Desk, said: Said, ref: IncidentRef, courier: Cou
             note=f"{error.sentence} These texts come from the playbook: no model wrote them.",
             by_model=False,
         )
+    briefing = alarmed(briefing, usage.shields)
     return Asked(
         text=text,
         briefing=briefing,

@@ -13,9 +13,12 @@ from ..domain.proposal import Item, Proposal
 from ..domain.transcript import Turn
 from ..errors import AnswerMalformed, ModelDown, ModelRefused, PromptFiltered
 from ..ports import AuditItem, Courier, JsonObject, Said, Structured, Usage
-from .ask import Briefing, Material, audited, brief, entries, proposal, structured, turn
+from .alone import alone
+from .ask import Briefing, Material, alarmed, audited, brief, proposal, struck_by, turn
+from .audit import accounted
 from .desk import Desk
 from .fallback import playbook_tasks
+from .structured import entries, structured
 
 MAX_CHARS = 2_000
 MAX_TASKS = 10
@@ -48,6 +51,8 @@ class Proposed:
     note: str = ""
 
 
+@accounted("tasks")
+@alone
 async def propose_tasks(desk: Desk, said: Said, ref: IncidentRef, courier: Courier) -> Proposed:
     """Ask the model for tasks; the playbook's own where it cannot give any.
 
@@ -58,8 +63,8 @@ async def propose_tasks(desk: Desk, said: Said, ref: IncidentRef, courier: Couri
     try:
         items, usage = await model_tasks(desk, briefing)
     except (ModelDown, ModelRefused, PromptFiltered, AnswerMalformed) as error:
-        return _from_playbook(desk, briefing, error.sentence)
-    return _good(desk, briefing, items, usage)
+        return _from_playbook(desk, alarmed(briefing, struck_by(error)), error.sentence)
+    return _good(desk, alarmed(briefing, usage.shields), items, usage)
 
 
 async def model_tasks(desk: Desk, material: Material) -> tuple[tuple[Item, ...], Usage]:

@@ -9,26 +9,27 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from datetime import datetime, timedelta
-from typing import Any
+from typing import TypeVar
 
-from ..domain.announcement import CLOSED
+from ..domain.announcement import CLOSED, NEWS
 from ..domain.incident import Incident, IncidentRef
 from ..domain.proposal import playbook_id
-from ..errors import CasemateError, IncidentNotFound, StoreError
+from ..errors import CasemateError, IncidentNotFound, SentinelError, StoreError
 from .announce import Announcements
+from .deliver import Deliveries
 from .desk import Desk
 from .enrich import Budget, enrich, post
 
 log = logging.getLogger(__name__)
+T = TypeVar("T")
 
 # Sentinel may show a change late; what is seen twice is announced once.
 OVERLAP = timedelta(minutes=2)
 LOOK_SECONDS = 1.0
 AT_ONCE = 8
-PAGES = 200
-_LEASE = timedelta(seconds=60)
+_LEASE, _POLL_AGAIN_SECONDS = timedelta(seconds=60), 60.0
 _AGAIN_SECONDS = (2.0, 5.0, 15.0, 60.0)
 _FORMAT = "%Y-%m-%dT%H:%M:%SZ"
 
@@ -44,6 +45,7 @@ class Watch:
         self,
         desk: Desk,
         announcements: Announcements,
+        deliveries: Deliveries,
         owner: str,
         *,
         poll_seconds: float,
@@ -54,6 +56,7 @@ class Watch:
         self._desk = desk
         self._outbox = desk.outbox
         self._announcements = announcements
+        self._deliveries = deliveries
         self._owner = owner
         self._poll_seconds = poll_seconds
         self._mode = mode
@@ -81,6 +84,7 @@ class Watch:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+        await self._deliveries.close()
         with contextlib.suppress(StoreError):
             await self._outbox.let_go(self._owner)
 
@@ -105,36 +109,46 @@ class Watch:
                 async with self._room:
                     await self.noticed(await self._desk.incidents.get(incident_id))
                 return
-            except IncidentNotFound as error:
-                log.info("nothing to announce: %s", error.sentence)
+            except IncidentNotFound:
+                await self._gone(incident_id)
                 return
             except CasemateError as error:
-                log.warning("an incident is looked at again later: %s", error.sentence)
+                log.warning("an incident could not be looked at: %s", error.sentence)
                 await self._desk.clock.sleep(wait)
+
+    async def _gone(self, incident_id: str) -> None:
+        if await self._announcements.gone(self._desk.ref(incident_id)):
+            self._wake.set()
 
     async def noticed(self, incident: Incident) -> None:
         """Announce an incident as it is, and prepare it as the settings say."""
         changed = await self._announcements.notice(incident)
         if changed:
             self._wake.set()
-        if incident.status == CLOSED or (incident.created or self._since) < self._since - OVERLAP:
+        if incident.status == CLOSED or incident.merged_into or not self._is_new(incident):
             return
         if self._mode == "post" or (self._mode == "suggest" and changed):
             self._prepare(incident.ref)
+
+    def _is_new(self, incident: Incident) -> bool:
+        created, now = incident.created, self._desk.clock.now()
+        return created is None or created >= max(self._since - OVERLAP, now - NEWS)
 
     # --- preparing ---------------------------------------------------------------------------
 
     def _prepare(self, ref: IncidentRef) -> None:
         if ref.id in self._preparing:
             return
-        work = self._post(ref) if self._mode == "post" else self._suggest(ref)
-        task = asyncio.create_task(self._quietly(work))
+        work = self._post if self._mode == "post" else self._suggest
+        task = asyncio.create_task(self._quietly(work, ref))
         self._preparing[ref.id] = task
         task.add_done_callback(lambda _: self._preparing.pop(ref.id, None))
 
-    async def _quietly(self, work: Any) -> None:
+    async def _quietly(
+        self, work: Callable[[IncidentRef], Awaitable[None]], ref: IncidentRef
+    ) -> None:
         try:
-            await work
+            await work(ref)
         except CasemateError as error:
             log.warning("an incident is not prepared: %s", error.sentence)
         except Exception:
@@ -167,7 +181,7 @@ class Watch:
 
     async def _deliver(self) -> None:
         while True:
-            await self._safely(self._announcements.deliver, "announcements were not delivered")
+            await self._safely(self._deliveries.deliver, "announcements were not delivered")
             waking = asyncio.create_task(self._wake.wait())
             resting = asyncio.create_task(self._desk.clock.sleep(LOOK_SECONDS))
             try:
@@ -179,45 +193,48 @@ class Watch:
 
     async def _poll(self) -> None:
         while True:
-            await self._safely(self.reconcile, "incidents were not polled")
-            if not self._poll_seconds:
+            polled = await self._safely(self.reconcile, "incidents were not polled")
+            if polled and not self._poll_seconds:
                 return
-            await self._desk.clock.sleep(self._poll_seconds)
+            await self._desk.clock.sleep(self._poll_seconds or _POLL_AGAIN_SECONDS)
 
-    async def _safely(self, work: Callable[[], Any], what: str) -> None:
+    async def _safely(self, work: Callable[[], Awaitable[T]], what: str) -> T | None:
         try:
-            await work()
+            return await work()
         except CasemateError as error:
             log.warning("%s: %s", what, error.sentence)
         except Exception:
             log.exception("%s", what)
+        return None
 
-    async def reconcile(self) -> None:
-        """Take in all that changed since the last poll of any replica."""
+    async def reconcile(self) -> bool:
+        """Take in all that changed since the last poll of any replica; False while one polls."""
         store, now = self._desk.store, self._desk.clock.now()
         name = f"poll/{self._desk.workspace.name}"
         if not await self._outbox.lease(name, self._owner, now, _LEASE):
-            return
+            return False
         try:
-            kept = await store.kept(name)
-            if kept is None:
-                await store.keep(name, {"at": now.isoformat()}, now)
-                return
-            since = datetime.fromisoformat(kept["at"]) - OVERLAP
-            await self._changed_since(since)
-            await store.keep(name, {"at": now.isoformat()}, now)
+            if kept := await store.kept(name):
+                since = datetime.fromisoformat(kept["at"]) - OVERLAP
+                self._since = min(self._since, since)  # what came while nobody watched is new
+                await self._changed_since(since)
+            await store.keep(name, {"at": now.isoformat()}, self._desk.clock.now())
+            return True
         finally:
             await self._outbox.lease(name, self._owner, self._desk.clock.now(), timedelta(0))
 
     async def _changed_since(self, since: datetime) -> None:
         more = ""
-        for _ in range(PAGES):
+        while True:
             page = await self._desk.incidents.list(
                 filter=f"properties/lastModifiedTimeUtc ge {since.strftime(_FORMAT)}",
                 order="properties/lastModifiedTimeUtc asc",
                 more=more,
             )
             for incident in page.incidents:
-                await self.noticed(incident)
+                try:
+                    await self.noticed(incident)
+                except SentinelError:  # one that cannot be read keeps nobody waiting
+                    await self.arrived(incident.ref.id)
             if not (more := page.more):
                 return

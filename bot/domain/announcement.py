@@ -4,14 +4,19 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from .incident import Incident, IncidentRef
 from .people import Place
 
 SEVERITIES = ("Informational", "Low", "Medium", "High")
 CLOSED = "Closed"
+# The state of an incident that is no longer there.
+GONE = "gone"
+# What was created longer ago is no news, however late it changes: what announced it is kept longer.
+NEWS = timedelta(days=7)
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,8 +37,8 @@ class Subscription:
 class Announcement:
     """One incident in one place: what it is to show, what it shows, and the message that does.
 
-    `wanted` and `sent` are states as `state_of` names them; `activity` is empty until something
-    was sent. In a digest several announcements share a message.
+    `wanted` and `sent` are states as `state_of` names them, or `GONE`; `activity` is empty where
+    no message shows it. In a digest several announcements share a message.
     """
 
     place: str
@@ -60,17 +65,35 @@ def severity_named(word: str) -> str:
 def state_of(incident: Incident, tasks: int, prepared: str) -> str:
     """Name what an incident's card shows: the same name, the same card.
 
-    `prepared` names what was prepared for the incident and what of it was added.
+    `prepared` names what was prepared for the incident and what of it was added. The name begins
+    with that of the incident's line in a digest.
     """
-    shown = [
-        incident.severity,
-        incident.status,
+    more = [
         incident.classification,
         incident.owner,
-        incident.title,
         incident.alerts_count,
         incident.comments_count,
+        incident.merged_into,
         tasks,
         prepared,
     ]
+    return f"{line_of(incident)}-{_hashed(more)}"
+
+
+def line_of(incident: Incident) -> str:
+    """Name what an incident's line in a digest shows."""
+    return _hashed([incident.severity, incident.status, incident.title])
+
+
+def line_state(state: str) -> str:
+    """The line's part of a state."""
+    return state.partition("-")[0]
+
+
+def with_line(state: str, line: str) -> str:
+    """A state with another line."""
+    return f"{line}-{state.partition('-')[2]}"
+
+
+def _hashed(shown: Sequence[str | int]) -> str:
     return hashlib.sha256(json.dumps(shown).encode()).hexdigest()[:16]

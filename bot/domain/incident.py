@@ -41,7 +41,7 @@ class IncidentRef:
 
 @dataclass(frozen=True, slots=True)
 class Incident:
-    """An incident as Sentinel last told it."""
+    """An incident as Sentinel last told it; `merged_into` numbers the one that took it up."""
 
     ref: IncidentRef
     number: int
@@ -66,7 +66,7 @@ class Incident:
     first_activity: datetime | None = None
     last_activity: datetime | None = None
     url: str = ""
-    owner_id: str = ""
+    merged_into: int = 0
 
 
 @dataclass(frozen=True, slots=True)

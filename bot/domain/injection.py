@@ -10,7 +10,7 @@ from __future__ import annotations
 import base64
 import html
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 from urllib.parse import unquote
 
@@ -81,7 +81,7 @@ _MARKS = (
     r"(?:忽略|无视|忘记).{0,6}(?:之前|以上|先前|前面|上述|所有|你).{0,8}(?:指令|指示|提示|规则)",
     r"(?:以前|これまで|上記|前)の?.{0,6}(?:指示|命令|プロンプト).{0,6}(?:無視|忘れ)",
     r"(?:이전|위의|앞의).{0,8}(?:지시|명령|프롬프트).{0,8}무시",
-    r"你(?:现在)?是.{0,6}(?:ai|人工智能|助手)|あなたは.{0,6}(?:ai|アシスタント)",
+    r"你(?:现在)?是.{0,12}(?:ai|人工智能|助手)|あなたは.{0,6}(?:ai|アシスタント)",
     r"<\|(?:im[ _]start|im[ _]end|system|assistant|user|endoftext)\|>|\[/?inst\]|<</?sys>>",
     r"^ {0,9}#{2,6} ?(?:system|instructions?|response) ?:",
     r"^ {0,9}(?:system|assistant) ?: ?(?:you\b|ignore|disregard|sure\b|the incident|from now|new )",
@@ -89,6 +89,9 @@ _MARKS = (
 )
 _ADDRESSED = re.compile(rf"\b(?:{'|'.join(_WORDS)})|{'|'.join(_MARKS)}", re.MULTILINE | re.DOTALL)
 _BASE64 = re.compile(r"[A-Za-z0-9+/]{24,}={0,2}")
+# Unicode's tags are ASCII that nobody sees and a model reads; an override shows text backwards.
+_TAGS = range(0xE0020, 0xE007F)
+_BACKWARDS = "\u202e"
 # Letters of other alphabets that look like ours, both in lower case.
 _LOOKALIKES = str.maketrans("аеорсухіјѕԁһοανι", "aeopcyxijsdhoavi")  # noqa: RUF001
 
@@ -113,8 +116,14 @@ def talks_to_assistant(text: str) -> bool:
 
 
 def _forms(text: str) -> set[str]:
-    """A text as it may be read: as it is, unescaped, decoded, and with look-alikes replaced."""
-    forms = {text, unquote(html.unescape(text)), *_decoded(text)}
+    """A text as it may be read: as it is, unescaped, decoded, and with look-alikes replaced.
+
+    Also backwards where it turns itself around, and with what is written in invisible tags.
+    """
+    tags = "".join(chr(ord(char) - 0xE0000) for char in text if ord(char) in _TAGS)
+    forms = {text, unquote(html.unescape(text)), *_decoded(text), tags}
+    if _BACKWARDS in text:
+        forms.add(text.rpartition(_BACKWARDS)[2][::-1])
     plain = {folded(form).replace("_", " ") for form in forms}
     return plain | {form.translate(_LOOKALIKES) for form in plain if not form.isascii()}
 
@@ -138,6 +147,18 @@ def _decoded(text: str) -> Iterator[str]:
         except ValueError:
             continue
         yield raw.decode("utf-16-le" if b"\x00" in raw[:8] else "utf-8", "ignore")
+
+
+# What Azure's prompt shields call what they find (docs: content-filter-prompt-shields).
+_SHIELDS = ("jailbreak", "indirect_attack")
+
+
+def shielded(struck: Sequence[str]) -> tuple[str, ...]:
+    """Name what the model was sent, as a field is named, where Azure's shields struck at it."""
+    found = [name.replace("_", " ") for name in _SHIELDS if name in struck]
+    if not found:
+        return ()
+    return (f"what the model was sent (Azure's prompt shields: {', '.join(found)})",)
 
 
 def warned(fields: tuple[str, ...]) -> tuple[str, ...]:

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 
 @dataclass(frozen=True, slots=True)
 class Analyst:
-    """The person behind an activity: tenant and Entra object id make the key, the name is shown."""
+    """The person behind an activity: tenant and Entra object id make the key, the name is shown.
+
+    `account` is Teams' own id of the person, which is what its token service knows.
+    """
 
     tenant: str
     id: str
     name: str
+    account: str = field(default="", compare=False)
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
+import hmac
 import uuid
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any, Literal
 
@@ -55,7 +57,9 @@ class Proposal:
     `message` is what was said above the card, so that the whole message can be edited later.
     `query` is there where the kind is `query`; its one item is what goes on the incident. A
     `playbook` has a comment, tasks, and last its query, each where there is one; it belongs to the
-    incident and not to a chat, so its `tenant` and `conversation` are empty.
+    incident and not to a chat, so its `tenant` and `conversation` are empty, and its buttons carry
+    a seal of the room that they stand in, made with `secret`. `only_for` is the one analyst who may
+    click, where the chat is theirs alone.
     """
 
     id: str
@@ -69,10 +73,28 @@ class Proposal:
     created: datetime
     message: Mapping[str, Any] = field(default_factory=dict[str, Any])
     query: WrittenQuery | None = None
+    only_for: str = ""
+    secret: str = field(default="", repr=False)
 
     def expired(self, now: datetime) -> bool:
         """Say whether a click comes too late."""
         return now - self.created > LIFETIME
+
+    def button_id(self, tenant: str, conversation: str) -> str:
+        """What this proposal's buttons carry in a conversation, and in no other.
+
+        Nobody can work out a playbook's for a room where its card was not shown: the seal is an
+        HMAC-SHA256, cut to 128 bits, under a secret that stays in the store.
+        """
+        if self.kind != "playbook":
+            return self.id
+        room = f"{tenant}\n{room_of(conversation)}".encode()
+        seal = hmac.new(self.secret.encode(), room, hashlib.sha256).hexdigest()[:32]
+        return f"{self.id}.{seal}"
+
+    def shown_in(self, tenant: str, conversation: str) -> Proposal:
+        """The same for a card: with the id that its buttons carry in this conversation."""
+        return replace(self, id=self.button_id(tenant, conversation))
 
     @property
     def tasks(self) -> range:
@@ -97,6 +119,16 @@ class Write:
     def guid(self) -> str:
         """The name it has in Sentinel: the same for every repeat of the click."""
         return write_id(self.proposal, self.kind, self.index)
+
+
+def room_of(conversation: str) -> str:
+    """The chat or channel without the thread: a client may leave the thread out."""
+    return conversation.partition(";")[0]
+
+
+def named_by(button: str) -> str:
+    """The proposal that a button's id names, before its seal is looked at."""
+    return button.rpartition(".")[0] or button
 
 
 def playbook_id(incident: IncidentRef) -> str:

@@ -115,7 +115,8 @@ class Verdict:
 class WrittenQuery:
     """A query as an analyst is shown it, with what is known of it.
 
-    `kql` is all of it, our own definitions in front. `tables` is how many tables of the workspace
+    `kql` is all of it; its first `ours` characters are our definitions, which hold values of the
+    incident. `tables` is how many tables of the workspace
     it was checked against, or None where nothing checked it. `problems` keep it from being called
     good, `cautions` do not; both are sentences. `refused` is the guard's word: it is never run.
     `by_playbook` names the vetted query that it is.
@@ -129,6 +130,12 @@ class WrittenQuery:
     cautions: tuple[str, ...] = ()
     refused: bool = False
     by_playbook: str = ""
+    ours: int = 0
+
+    @property
+    def body(self) -> str:
+        """The query without our definitions: what a model is shown outside the evidence's fence."""
+        return self.kql[self.ours :]
 
     @property
     def good(self) -> bool:

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from itertools import pairwise
 
 from .incident import Entity
-from .query import Token
+from .query import Token, WrittenQuery
 from .query_lexer import lex, returns_rows, statements, unquoted
 
 MAX_VALUES = 30
@@ -45,6 +45,7 @@ _FENCE = re.compile(
     r"(?:^[ \t]*(?P=fence)[ \t]*\r?$|\Z)",
     re.MULTILINE | re.DOTALL,
 )
+_CLAIM = re.compile(r"checked(?=\s+against)", re.IGNORECASE)
 _INLINE = re.compile(r"(`{1,3})(?:(?:kql|kusto)\s)?([^`]+)\1", re.IGNORECASE)
 
 
@@ -123,6 +124,25 @@ def _filled(template: str, entity: Entity) -> str:
         return template.format_map(entity.facts)
     except KeyError:
         return ""
+
+
+def unclaimed(text: str) -> str:
+    """Take our word for a query that passed out of a text of a model's, which cannot say that."""
+    return _CLAIM.sub("compared", text)
+
+
+def as_markdown(query: WrittenQuery, kql: str = "") -> str:
+    """A query as it goes on the incident and into the history: what it does, and its text.
+
+    `kql` stands in for the whole text where that is not to be shown.
+    """
+    kql = kql or query.kql
+    fence = "````" if "```" in kql else "```"
+    assumed = unclaimed(" ".join(query.assumptions))
+    lines = [unclaimed(query.explanation), f"{fence}kql\n{kql}\n{fence}"]
+    lines += [f"Assumed: {assumed}" if assumed else ""]
+    lines += [f"Not accepted by the KQL checker: {' '.join(query.problems)}"] * bool(query.problems)
+    return "\n\n".join(line for line in lines if line)
 
 
 def with_row_cap(query: str, rows: int) -> str:

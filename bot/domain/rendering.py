@@ -51,6 +51,21 @@ def defang(text: str) -> str:
     return _WORD.sub(_defang_word, text)
 
 
+_ADDRESS = re.compile(r"(?:(?:https?|ftps?)://|www\.)[^\s<>\"'`|{}\\^\[\]]{1,400}", re.IGNORECASE)
+
+
+_LOOKED_AT = 20_000  # an answer is shorter; a hundred rows of cells may not be
+
+
+def addresses(text: str, most: int = 20) -> tuple[str, ...]:
+    """The web addresses in a text as they were before `defang`, for an analyst to copy.
+
+    They are live: a card lays each over several runs, of which none is (`cards/_copy.py`).
+    """
+    found = (each.rstrip(".,;:!?*_)") for each in _ADDRESS.findall(visible(text[:_LOOKED_AT])))
+    return tuple(dict.fromkeys(found))[:most]
+
+
 def _defang_word(found: re.Match[str]) -> str:
     word = found[0]
     if ":" not in word and "//" not in word and "www" not in word.lower():
@@ -78,6 +93,7 @@ def _dotless(host: str) -> str:
 _LINK = re.compile(r"!(?=\[)|\](?=[(\[:])")
 # What starts a tag or an entity, which may stand for a hidden character.
 _HTML = re.compile(r"<(?=[a-z/!?])|&(?=#?\w{1,40};)", re.IGNORECASE)
+_TAG = re.compile(r"<(?=[a-z/!?])", re.IGNORECASE)
 # What starts a card expression.
 _EXPRESSION = re.compile(r"\$(?=\{)|\{(?=\{)")
 
@@ -105,8 +121,13 @@ def plain(text: str, limit: int) -> str:
 
 
 def unmarked(text: str, limit: int) -> str:
-    """Render untrusted text as one line for a field without markup, such as a task's title."""
+    """Render untrusted text as one line for a field without markup, such as a task's title.
+
+    Who shows it may read HTML, Markdown or neither, so what would begin a tag, a link or a card's
+    expression is broken with a space: escaped, it would stand there as an entity where it does not.
+    """
     line = " ".join(defang(visible(text)).split())
+    line = _EXPRESSION.sub(r"\g<0> ", _LINK.sub(r"\g<0> ", _TAG.sub("< ", line)))
     return line if len(line) <= limit else line[: limit - 1].rstrip() + "…"
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -119,45 +119,25 @@ class SqliteOutbox:
         )
         return rows[0][0]
 
-    async def sent(
-        self,
-        place: str,
-        shown: Mapping[IncidentRef, str],
-        activity: str,
-        now: datetime,
-        *,
-        digest: bool = False,
-        rest: timedelta = timedelta(0),
-    ) -> None:
-        """Keep that a message shows these states; it is not edited again within `rest`."""
+    async def sent(self, shown: Sequence[Announcement], now: datetime, rest: timedelta) -> None:
+        """Keep what messages show now; they are not edited again within `rest`."""
 
         def work(db: sqlite3.Connection) -> None:
-            for incident, state in shown.items():
+            for each in shown:
                 db.execute(
                     "UPDATE announcements SET sent = ?, activity = ?, digest = ?, due = ?,"
-                    " posted = coalesce(posted, ?)"
+                    " wanted = CASE wanted WHEN ? THEN ? ELSE wanted END,"
+                    " posted = CASE ? WHEN '' THEN posted ELSE coalesce(posted, ?) END"
                     " WHERE place = ? AND workspace = ? AND incident = ?",
                     (
-                        state,
-                        activity,
-                        digest,
-                        micros(now + rest),
-                        micros(now),
-                        place,
-                        incident.workspace,
-                        incident.id,
+                        *(each.sent, each.activity, each.digest, micros(now + rest)),
+                        *(each.wanted, each.sent),
+                        *(each.activity, micros(now)),
+                        *(each.place, each.incident.workspace, each.incident.id),
                     ),
                 )
 
         await self._db.transaction(work)
-
-    async def put_off(self, place: str, until: datetime) -> None:
-        """Send nothing to a place before a moment."""
-        await self._db.changed(
-            "UPDATE announcements SET due = max(due, ?) WHERE place = ? AND wanted != sent",
-            micros(until),
-            place,
-        )
 
     async def lease(self, name: str, owner: str, now: datetime, span: timedelta) -> bool:
         """Take or extend a lease; False while another owner's runs."""

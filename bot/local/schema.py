@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import sqlite3
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
 from ..errors import StoreError
+from .chain import chain_existing, seal_existing
 
 _APPLICATION = 0x43617365  # "Case": tells our database from another program's
 
@@ -95,7 +97,7 @@ _TABLES = (
 )
 # What each version added: a new file gets all of it, an older one what it lacks. What stands here
 # was released, so it does not change.
-_VERSIONS = (
+_VERSIONS: tuple[tuple[str | Callable[[sqlite3.Connection], None], ...], ...] = (
     _TABLES,
     (
         "CREATE TABLE kept (key TEXT PRIMARY KEY, body BLOB NOT NULL, at INTEGER NOT NULL)",
@@ -127,6 +129,12 @@ _VERSIONS = (
         "CREATE INDEX announcements_due ON announcements (place, due) WHERE wanted != sent",
         "CREATE INDEX announcements_incident ON announcements (workspace, incident)",
         "CREATE TABLE leases (name TEXT PRIMARY KEY, owner TEXT NOT NULL, until INTEGER NOT NULL)",
+    ),
+    (
+        "ALTER TABLE audit ADD COLUMN previous TEXT NOT NULL DEFAULT ''",
+        "ALTER TABLE audit ADD COLUMN hash TEXT NOT NULL DEFAULT ''",
+        chain_existing,
+        seal_existing,
     ),
 )
 _VERSION = len(_VERSIONS)
@@ -184,8 +192,11 @@ def _prepare(db: sqlite3.Connection, path: str) -> None:
     with db:
         db.execute("BEGIN IMMEDIATE")
         if (version := _number(db, "PRAGMA user_version")) < _VERSION:
-            for statement in (each for added in _VERSIONS[version:] for each in added):
-                db.execute(statement)
+            for step in (each for added in _VERSIONS[version:] for each in added):
+                if isinstance(step, str):
+                    db.execute(step)
+                else:
+                    step(db)
             db.execute(f"PRAGMA application_id = {_APPLICATION}")
             db.execute(f"PRAGMA user_version = {_VERSION}")
 

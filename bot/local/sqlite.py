@@ -2,27 +2,30 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 
 from ..domain.incident import IncidentRef
 from ..domain.proposal import Proposal, Write
 from ..domain.transcript import Thread, Turn
 from ..ports import AuditItem, Claim, Erased, JsonObject, Outcome
-from ..records import audit_item_of, decoded, encoded, proposal_of
+from ..records import decoded, encoded, proposal_of
 from . import transactions
 from .database import Database
 from .outbox import SqliteOutbox
-from .transactions import micros, thread_columns, turn_of, write_of
+from .times import micros
+from .trail import SqliteTrail
+from .transactions import thread_columns, turn_of, write_of
 
 
-class SqliteStore:
+class SqliteStore(SqliteTrail):
     """The `Store` of one machine: a file, or `:memory:` for as long as it is open.
 
     `wait` is how long, in seconds, another process may keep the file locked.
     """
 
     def __init__(self, path: str, wait: float = 5.0) -> None:
-        self._db = Database(path, wait)
+        super().__init__(Database(path, wait))
         self.outbox = SqliteOutbox(self._db)
 
     async def open(self) -> None:
@@ -211,7 +214,7 @@ class SqliteStore:
         )
         return tuple(proposal_of(decoded(body)) for (body,) in reversed(rows))
 
-    # documents, audit
+    # documents
 
     async def keep(self, key: str, value: JsonObject, now: datetime) -> None:
         """Keep one document under a name, in place of the one before."""
@@ -228,21 +231,14 @@ class SqliteStore:
         rows = await self._db.rows("SELECT body FROM kept WHERE key = ?", key)
         return decoded(rows[0][0]) if rows else None
 
-    async def record(self, item: AuditItem) -> None:
-        """Append one line to the audit."""
-        await self._db.transaction(lambda db: transactions.record(db, item))
-
-    async def audit(self, incident: IncidentRef, limit: int) -> tuple[AuditItem, ...]:
-        """The newest `limit` items on an incident, oldest first."""
-        rows = await self._db.rows(
-            "SELECT item FROM audit WHERE workspace = ? AND incident = ?"
-            " ORDER BY at DESC, seq DESC LIMIT ?",
-            incident.workspace,
-            incident.id,
-            limit,
+    async def tally(
+        self, keys: Sequence[str], period: str, amount: int, now: datetime
+    ) -> tuple[int, ...]:
+        """Add to the numbers kept under these names, and give the sums."""
+        return await self._db.transaction(
+            lambda db: transactions.tally(db, keys, period, amount, now)
         )
-        return tuple(audit_item_of(decoded(item)) for (item,) in reversed(rows))
 
     async def sweep(self, now: datetime, keep: timedelta) -> None:
-        """Delete what is older than `keep`, but not what is still owed, places, or the audit."""
-        await self._db.transaction(lambda db: transactions.sweep(db, now - keep))
+        """Delete what is older than `keep`, but not answers still owed, places, or the audit."""
+        await self._db.transaction(lambda db: transactions.sweep(db, now, keep))

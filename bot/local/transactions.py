@@ -3,26 +3,17 @@
 from __future__ import annotations
 
 import sqlite3
-from datetime import UTC, datetime, timedelta
+from collections.abc import Sequence
+from datetime import datetime, timedelta
 from typing import Any
 
+from ..domain.announcement import NEWS
 from ..domain.proposal import Proposal, Write
 from ..domain.transcript import Thread, Turn
 from ..ports import AuditItem, Claim, Erased, JsonObject, Outcome
 from ..records import decoded, encoded
-
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_MICROSECOND = timedelta(microseconds=1)
-
-
-def micros(at: datetime) -> int:
-    """Microseconds since 1970, as times are kept; exact."""
-    return (at - _EPOCH) // _MICROSECOND
-
-
-def moment(at: int) -> datetime:
-    """The time that `micros` made a number of, in UTC."""
-    return _EPOCH + timedelta(microseconds=at)
+from .chain import append
+from .times import micros, moment
 
 
 def thread_columns(thread: Thread) -> tuple[str, str, str, str]:
@@ -99,7 +90,7 @@ def commit(db: sqlite3.Connection, outcome: Outcome, owner: str) -> bool:
     if outcome.proposal is not None:
         keep_proposal(db, outcome.proposal)
     for item in outcome.audit:
-        record(db, item, outcome.claim)
+        append(db, item, outcome.claim)
     return True
 
 
@@ -143,7 +134,7 @@ def end_write(db: sqlite3.Connection, write: Write, audit: AuditItem) -> None:
         _write_columns(write),
     )
     if ended.rowcount:
-        record(db, audit)
+        append(db, audit)
 
 
 def share(db: sqlite3.Connection, proposal: Proposal, shared: bool, now: datetime) -> bool:
@@ -159,16 +150,20 @@ def share(db: sqlite3.Connection, proposal: Proposal, shared: bool, now: datetim
     return added.rowcount == 1
 
 
-def record(db: sqlite3.Connection, item: AuditItem, claim: str | None = None) -> None:
-    """Append a line to the audit; a repeat of what the same claim recorded adds none."""
-    workspace, incident = (item.incident.workspace, item.incident.id) if item.incident else ("", "")
-    line = (workspace, incident, micros(item.at), encoded(item), claim)
-    db.execute(
-        "INSERT INTO audit (workspace, incident, at, item, claim) SELECT ?, ?, ?, ?, ?"
-        " WHERE NOT EXISTS (SELECT 1 FROM audit"
-        " WHERE workspace = ? AND incident = ? AND at = ? AND item = ? AND claim = ?)",
-        line * 2,
-    )
+def tally(
+    db: sqlite3.Connection, keys: Sequence[str], period: str, amount: int, now: datetime
+) -> tuple[int, ...]:
+    """Add to kept numbers; one of an earlier period begins anew."""
+    sums: list[int] = []
+    for key in keys:
+        row = db.execute("SELECT body FROM kept WHERE key = ?", (key,)).fetchone()
+        last: JsonObject = decoded(row[0]) if row else {"period": "", "sum": 0}
+        total: int = amount + (last["sum"] if last["period"] >= period else 0)
+        if amount:
+            body = encoded({"period": max(period, last["period"]), "sum": total})
+            db.execute("INSERT OR REPLACE INTO kept VALUES (?, ?, ?)", (key, body, micros(now)))
+        sums.append(total)
+    return tuple(sums)
 
 
 def forget_analyst(db: sqlite3.Connection, tenant: str, analyst: str) -> Erased:
@@ -190,9 +185,9 @@ def forget_analyst(db: sqlite3.Connection, tenant: str, analyst: str) -> Erased:
     return Erased(turns.rowcount, proposals.rowcount)
 
 
-def sweep(db: sqlite3.Connection, before: datetime) -> None:
-    """Delete what is older, but not what is still owed, places, or the audit."""
-    old = (micros(before),)
+def sweep(db: sqlite3.Connection, now: datetime, keep: timedelta) -> None:
+    """Delete what is older than `keep`, but not answers still owed, places, or the audit."""
+    old = (micros(now - keep),)
     db.execute("DELETE FROM claims WHERE finished < ?", old)
     db.execute("DELETE FROM turns WHERE asked < ?", old)
     db.execute("DELETE FROM focus WHERE at < ?", old)
@@ -201,7 +196,11 @@ def sweep(db: sqlite3.Connection, before: datetime) -> None:
     )
     db.execute("DELETE FROM proposals WHERE created < ?", old)
     db.execute("DELETE FROM writes WHERE at < ?", old)
-    db.execute("DELETE FROM announcements WHERE wanted = sent AND due < ?", old)
+    # While an incident is news, that it was announced and prepared is not forgotten.
+    old_news = (micros(now - max(keep, NEWS)),)
+    db.execute("DELETE FROM announcements WHERE due < ?", old_news)
+    db.execute("DELETE FROM kept WHERE at < ? AND key NOT LIKE 'audit/%'", old_news)
+    db.execute("DELETE FROM leases WHERE until < ?", old_news)
 
 
 def _write_columns(write: Write) -> tuple[Any, ...]:

@@ -12,6 +12,8 @@ from ..domain.people import Analyst, Place
 from ..domain.proposal import Proposal, Write
 from ..domain.query import Catalogue, Checked, Rows
 from ..domain.transcript import Message, Thread, Turn
+from .audit import AuditItem as AuditItem
+from .audit import Trail as Trail
 
 JsonObject = dict[str, Any]
 Changes = Mapping[str, Any] | Callable[[Incident], Mapping[str, Any]]
@@ -32,12 +34,16 @@ class Clock(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Usage:
-    """What an answer cost, in tokens, and who gave it: the last thing a stream yields."""
+    """What an answer cost, in tokens, and who gave it: the last thing a stream yields.
+
+    `shields` names what the service itself found in the prompt: `jailbreak`, `indirect_attack`.
+    """
 
     model: str
     prompt_tokens: int = 0
     completion_tokens: int = 0
     cached_tokens: int = 0
+    shields: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -193,19 +199,6 @@ class Claim:
 
 
 @dataclass(frozen=True, slots=True)
-class AuditItem:
-    """One line of the record: who did what to which incident, when; never secrets."""
-
-    at: datetime
-    tenant: str
-    action: str
-    analyst_id: str = ""
-    analyst_name: str = ""
-    incident: IncidentRef | None = None
-    detail: JsonObject = field(default_factory=dict[str, Any])
-
-
-@dataclass(frozen=True, slots=True)
 class Outcome:
     """What a turn leaves behind, committed as one: all of it or none."""
 
@@ -225,7 +218,7 @@ class Erased:
     proposals: int = 0
 
 
-class Store(Protocol):
+class Store(Trail, Protocol):
     """What Casemate remembers. Every method is one transaction; failures are StoreError.
 
     Times are passed in, so that two replicas and a test agree on whose they are.
@@ -331,13 +324,7 @@ class Store(Protocol):
         """The newest 20 answers that their askers share, in the order of the sharing."""
         ...
 
-    # audit and documents
-
-    async def record(self, item: AuditItem) -> None: ...
-
-    async def audit(self, incident: IncidentRef, limit: int) -> tuple[AuditItem, ...]:
-        """The newest `limit` items on an incident, oldest first."""
-        ...
+    # documents
 
     async def keep(self, key: str, value: JsonObject, now: datetime) -> None:
         """Keep one document under a name, in place of the one before (a schema, a watermark)."""
@@ -345,8 +332,20 @@ class Store(Protocol):
 
     async def kept(self, key: str) -> JsonObject | None: ...
 
+    async def tally(
+        self, keys: Sequence[str], period: str, amount: int, now: datetime
+    ) -> tuple[int, ...]:
+        """Add to the numbers kept under these names, as one, and give the sums, in their order.
+
+        Each counts one period (periods sort); a new one begins at nothing. 0 only reads.
+        """
+        ...
+
     async def sweep(self, now: datetime, keep: timedelta) -> None:
-        """Delete histories, finished claims, proposals and announcements older than `keep`."""
+        """Delete histories, finished claims and proposals older than `keep`.
+
+        So are announcements, and documents that were not kept again, but none that are still news.
+        """
         ...
 
 
@@ -365,12 +364,18 @@ class Citation:
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """What is said in the end: safe Markdown text, cards, and whether a model wrote it."""
+    """What is said in the end: safe Markdown text, cards, and whether a model wrote it.
+
+    `waits` says that it only asks to sign in, on a card of Teams' own where that is possible: what
+    was asked is taken up again after that.
+    """
 
     text: str = ""
     cards: tuple[JsonObject, ...] = ()
     citations: tuple[Citation, ...] = ()
     by_model: bool = False
+    waits: bool = False
+    oauth_card: JsonObject | None = None
 
 
 class Courier(Protocol):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Protocol
 
@@ -51,24 +51,16 @@ class Outbox(Protocol):
         ...
 
     async def posted_since(self, place: str, since: datetime) -> int:
-        """Count the incidents that were announced in a place since a moment."""
+        """Count the incidents that messages announced in a place since a moment."""
         ...
 
-    async def sent(
-        self,
-        place: str,
-        shown: Mapping[IncidentRef, str],
-        activity: str,
-        now: datetime,
-        *,
-        digest: bool = False,
-        rest: timedelta = timedelta(0),
-    ) -> None:
-        """Keep that a message shows these states; it is not edited again within `rest`."""
-        ...
+    async def sent(self, shown: Sequence[Announcement], now: datetime, rest: timedelta) -> None:
+        """Keep what messages show now; they are not edited again within `rest`.
 
-    async def put_off(self, place: str, until: datetime) -> None:
-        """Send nothing to a place before a moment."""
+        Each announcement is as it was read but for `sent`, `activity` and `digest`. What shows
+        another state than was wanted then is as good: it counts as wanted, unless something else
+        is wanted meanwhile. One that is no longer known stays so.
+        """
         ...
 
     async def lease(self, name: str, owner: str, now: datetime, span: timedelta) -> bool:

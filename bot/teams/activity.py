@@ -125,8 +125,10 @@ def tenant_of(activity: JsonObject) -> str:
 def analyst_of(activity: JsonObject) -> Analyst:
     """Who sent it: the Entra object id, or in local mode whatever id the client has."""
     sender = _object(activity, "from")
-    id = _string(sender, "aadObjectId") or _string(sender, "id")
-    return Analyst(tenant_of(activity), id, _string(sender, "name")[:100] or "an analyst")
+    account = _string(sender, "id")
+    id = _string(sender, "aadObjectId") or account
+    name = _string(sender, "name")[:100] or "an analyst"
+    return Analyst(tenant_of(activity), id, name, account)
 
 
 def place_of(activity: JsonObject) -> Place:

@@ -17,7 +17,14 @@ from botbuilder.core import ActivityHandler, InvokeResponse, TurnContext
 from botbuilder.schema import ChannelAccount
 
 from ..domain.people import Place
-from ..errors import UNEXPECTED, UNEXPECTED_CLICK, CasemateError, Stopped, Undelivered
+from ..errors import (
+    UNEXPECTED,
+    UNEXPECTED_CLICK,
+    CasemateError,
+    SignInNeeded,
+    Stopped,
+    Undelivered,
+)
 from ..ports import (
     Answered,
     Claim,
@@ -33,30 +40,31 @@ from ..ports import (
     Said,
     Store,
     Unfurl,
-    Unfurled,
 )
 from . import invokes
 from .activity import analyst_of, place_of, text_of
 from .adapter import INVOKE_RESPONSE, TeamsAdapter, sdk_activity
 from .connector import Connector, delivered_id
 from .messages import activities, addressed, kept_reply
+from .sign_in import SignIn
 from .stream import Stream
+from .unfurling import unfurled
 
 log = logging.getLogger(__name__)
 
 TURN_SECONDS = 300.0
 CLICK_SECONDS = 9.0
-# Teams waits five seconds for what becomes of a link (docs: respond-to-search).
-UNFURL_SECONDS = 4.0
 _CLAIM, _BODY, _DONE = "casemate.claim", "casemate.body", "casemate.done"
 _SLOW = "This took too long, and I stopped. Please ask again, perhaps for less at once."
 _TOO_LONG = "This takes longer than a click may. Please say it in words."
-_SLOW_LINK = "Sentinel did not answer in time, so the link is shown as it is."
 _SLOW_CLICK = "Sentinel did not answer in time. Click again: nothing is added twice."
 
 
 class Bot(ActivityHandler):
-    """The activity handler; `respond`, `click`, `unfurl`, `leave` are the dialogs."""
+    """The activity handler; `respond`, `click`, `unfurl`, `leave` are the dialogs.
+
+    `sign_in` is None where Azure is asked with the bot's own identity only.
+    """
 
     def __init__(
         self,
@@ -69,6 +77,7 @@ class Bot(ActivityHandler):
         click: Click,
         unfurl: Unfurl,
         leave: Leave,
+        sign_in: SignIn | None = None,
     ) -> None:
         super().__init__()
         self._adapter = TeamsAdapter(connector)
@@ -79,11 +88,14 @@ class Bot(ActivityHandler):
         self._click = click
         self._unfurl = unfurl
         self._leave = leave
+        self._sign_in = sign_in
         self._aside: set[asyncio.Task[None]] = set()
         self._owner = owner
 
     async def work(self, claim: Claim) -> bool:
         """Work on an accepted activity; False when it must be taken up again later."""
+        if self._sign_in is not None and self._sign_in.waits(claim):
+            return await self._sign_in.go_on(claim)
         state = await self._run(claim.body, {_CLAIM: claim})
         return state.get(_DONE, True)
 
@@ -114,6 +126,8 @@ class Bot(ActivityHandler):
                 if answered is None or not await self._commit(claim, answered):
                     return
                 reply = answered.reply
+            if reply.waits and self._sign_in is not None:
+                await self._sign_in.keep_waiting(claim)
             await stream.finish(reply)
         except Undelivered as error:
             log.warning("an answer was not delivered: %s", error.sentence)
@@ -152,7 +166,10 @@ class Bot(ActivityHandler):
         if body.get("name") == "adaptiveCard/action":
             return InvokeResponse(status=200, body=await self._pressed(body, value))
         if body.get("name") == "composeExtension/queryLink":
-            return InvokeResponse(status=200, body=await self._unfurled(body, value))
+            return InvokeResponse(status=200, body=await unfurled(self._unfurl, body, value))
+        if self._sign_in is not None and str(body.get("name")).startswith("signin/"):
+            status, answer = await self._sign_in.invoked(body, value)
+            return InvokeResponse(status=status, body=answer)
         if body.get("name") == "message/submitAction":
             rating = invokes.rating(body, value, analyst_of(body), self._clock.now())
             await self._store.record(rating)
@@ -184,6 +201,9 @@ class Bot(ActivityHandler):
             return None
         except TimeoutError:
             return Answered(Reply(_SLOW))
+        except SignInNeeded as error:
+            asking = self._sign_in
+            return Answered(await asking.reply(claim) if asking else Reply(error.sentence))
         except CasemateError as error:
             log.info("answered with %s: %s", type(error).__name__, error.sentence)
             return Answered(Reply(error.sentence))
@@ -229,6 +249,8 @@ class Bot(ActivityHandler):
         clicked = Clicked(analyst_of(body), place, cast(JsonObject, data), self._clock.now())
         try:
             async with asyncio.timeout(CLICK_SECONDS):
+                if self._sign_in is not None and (no := await self._sign_in.refused(body, value)):
+                    return no
                 clicking = await self._click(clicked)
                 if clicking.answered is not None:
                     for message in activities(clicking.answered.reply):
@@ -239,6 +261,10 @@ class Bot(ActivityHandler):
                         )
         except TimeoutError:
             return invokes.said(_SLOW_CLICK)
+        except SignInNeeded as error:
+            return (
+                await self._sign_in.login(body) if self._sign_in else invokes.said(error.sentence)
+            )
         except CasemateError as error:
             return invokes.said(error.sentence)
         except Exception:
@@ -265,21 +291,6 @@ class Bot(ActivityHandler):
                 message_id,
                 {**addressed(message, place), "id": message_id},
             )
-
-    async def _unfurled(self, body: JsonObject, value: JsonObject) -> JsonObject:
-        """A pasted link: a card, a sentence or nothing, and never an error for who pastes it."""
-        found, url = Unfurled(), value.get("url")
-        try:
-            async with asyncio.timeout(UNFURL_SECONDS):
-                if isinstance(url, str):
-                    found = await self._unfurl(analyst_of(body), url)
-        except TimeoutError:
-            found = Unfurled(sentence=_SLOW_LINK)
-        except CasemateError as error:
-            found = Unfurled(sentence=error.sentence)
-        except Exception:
-            log.exception("a link failed")
-        return invokes.unfurled(found)
 
     def _do_aside(self, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.create_task(work)

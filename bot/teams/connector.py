@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from urllib.parse import quote
+from typing import Any, cast
+from urllib.parse import quote, urlencode
 
 import aiohttp
 
@@ -24,10 +25,15 @@ _RETRIED = wire.Retries(
     connection_errors=False,
 )
 _ONCE = wire.Retries(statuses=(), attempts=1)
+MEMBERS_PAGE = 500
 
 
 class Connector:
-    """Sends, edits and deletes activities in a conversation."""
+    """Sends, edits and deletes activities in a conversation, and reads who is in it.
+
+    An address may come from a store that is years old: each is held against the list of Teams' own
+    (`teams`) and this machine's (`loopback`) before our token goes there.
+    """
 
     def __init__(
         self,
@@ -36,44 +42,61 @@ class Connector:
         *,
         token: Callable[[], Awaitable[str]] | None,
         loopback: bool,
+        teams: bool = True,
     ) -> None:
         self._session = session
         self._clock = clock
         self._token = token
         self._loopback = loopback
+        self._teams = teams
 
     async def post(
         self, service_url: str, conversation: str, activity: JsonObject, *, retry: bool = True
     ) -> wire.Answer:
         """Send an activity; the answer comes back as it is. Raises Undelivered when none came."""
-        return await self._send("POST", service_url, conversation, "", activity, retry)
+        path = f"{_path(conversation)}/activities"
+        return await self._send("POST", service_url, path, activity, _RETRIED if retry else _ONCE)
 
     async def put(
         self, service_url: str, conversation: str, activity_id: str, activity: JsonObject
     ) -> wire.Answer:
         """Replace an activity that was sent before."""
-        return await self._send("PUT", service_url, conversation, activity_id, activity, True)
+        path = f"{_path(conversation)}/activities/{quote(activity_id, safe='')}"
+        return await self._send("PUT", service_url, path, activity, _RETRIED)
 
     async def delete(self, service_url: str, conversation: str, activity_id: str) -> wire.Answer:
         """Take an activity back."""
-        return await self._send("DELETE", service_url, conversation, activity_id, None, True)
+        path = f"{_path(conversation)}/activities/{quote(activity_id, safe='')}"
+        return await self._send("DELETE", service_url, path, None, _RETRIED)
+
+    async def members(
+        self, service_url: str, team: str, page: str = ""
+    ) -> tuple[list[JsonObject], str]:
+        """Read one page of a team's members, and what names the next (docs: get-teams-context).
+
+        Raises Undelivered where there is no roster to be had.
+        """
+        query = {"pageSize": MEMBERS_PAGE, **({"continuationToken": page} if page else {})}
+        path = f"{_path(team)}/pagedmembers?{urlencode(query)}"
+        answer = await self._send("GET", service_url, path, None, _ONCE)
+        data = answer.json
+        listed = cast(JsonObject, data).get("members") if isinstance(data, dict) else None
+        if answer.status != 200 or not isinstance(listed, list):
+            raise Undelivered(f"Teams gave no members (status {answer.status}).", answer.status)
+        members = [cast(JsonObject, m) for m in cast(list[Any], listed) if isinstance(m, dict)]
+        following = cast(JsonObject, data).get("continuationToken")
+        return members, following if isinstance(following, str) else ""
 
     async def _send(
         self,
         method: str,
         service_url: str,
-        conversation: str,
-        activity_id: str,
-        activity: JsonObject | None,
-        retry: bool,
+        path: str,
+        body: JsonObject | None,
+        retries: wire.Retries,
     ) -> wire.Answer:
-        if not service_url_allowed(service_url, loopback=self._loopback):
+        if not service_url_allowed(service_url, loopback=self._loopback, teams=self._teams):
             raise Undelivered("This conversation's address is not one of Teams'.", retire=True)
-        url = (
-            f"{service_url.rstrip('/')}/v3/conversations/{quote(conversation, safe='')}/activities"
-        )
-        if activity_id:
-            url += f"/{quote(activity_id, safe='')}"
         headers: dict[str, str] = {}
         try:
             if self._token is not None and endpoint.takes_token(service_url):
@@ -81,17 +104,21 @@ class Connector:
             return await wire.request(
                 self._session,
                 method,
-                url,
+                f"{service_url.rstrip('/')}/v3/conversations/{path}",
                 clock=self._clock,
-                json=activity,
+                json=body,
                 headers=headers,
                 timeout=20.0,
-                retries=_RETRIED if retry else _ONCE,
+                retries=retries,
             )
         except wire.Unreachable as error:
             raise Undelivered("Teams could not be reached.") from error
         except CasemateError as error:
             raise Undelivered("The bot has no valid token for Teams.") from error
+
+
+def _path(conversation: str) -> str:
+    return quote(conversation, safe="")
 
 
 def delivered_id(answer: wire.Answer) -> str:

@@ -1,7 +1,7 @@
 """`POST /api/messages`: who may speak to the bot, and what becomes of an activity.
 
 In this order: size, token, shape, the token's claims against the activity, service URL, tenant,
-sender. Only then is anything kept or done. Every refusal is a status and a sentence.
+sender, the SOC's team. Only then is anything kept or done. Each refusal is a status and a sentence.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from ..ports import Clock, JsonObject
 from .activity import analyst_of, claim_of, parse, service_url_allowed, tenant_of
 from .authentication import BotFrameworkTokens
 from .bot import Bot
+from .roster import Roster, is_guest
 from .turns import Turns
 
 log = logging.getLogger(__name__)
@@ -25,11 +26,15 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Admission:
-    """Who is let in. `tokens` is None in local mode, where only loopback can call at all."""
+    """Who is let in. `tokens` is None in local mode, where only loopback can call at all.
+
+    `roster` is None where nobody needs to be in a team.
+    """
 
     tokens: BotFrameworkTokens | None
     tenants: frozenset[str]
     loopback: bool
+    roster: Roster | None = None
 
 
 class Edge:
@@ -54,6 +59,8 @@ class Edge:
         """Answer one POST: 202 for what is worked on later, 200 for an invoke, else a refusal."""
         try:
             activity = await self._admitted(request)
+            if not await self._is_for_us(activity):
+                return web.Response(status=202)
             if activity["type"] == "invoke":
                 status, body = await self._turns.at_once(self._bot.invoke(activity))
                 return json(body, status)
@@ -92,7 +99,29 @@ class Edge:
                 raise NotAllowed("Only members of the tenant may use this bot.")
         return activity
 
+    async def _is_for_us(self, activity: JsonObject) -> bool:
+        """Hold the sender against the team. Raises NotAllowed, and TooBusy while nobody can tell.
+
+        False where the bot should stay silent: somebody outside the team takes it somewhere.
+        """
+        roster = self._admission.roster
+        if roster is None:
+            return True
+        if activity["type"] == "conversationUpdate":
+            roster.hear(activity)
+            return not activity.get("membersAdded") or await roster.has(activity)
+        if activity["type"] in ("message", "invoke") and not await roster.has(activity):
+            if activity["type"] == "message":
+                await roster.turn_away(activity)
+            raise NotAllowed("Only members of the SOC's team may use this bot.")
+        return True
+
 
 def _known(activity: JsonObject) -> bool:
-    """Anonymous users and guests of meetings have no Entra object id."""
-    return analyst_of(activity).id == activity["from"].get("aadObjectId")
+    """Anonymous users and guests of meetings have no Entra object id.
+
+    A guest of the tenant has one, and nothing in an activity needs to say so: only the roster of a
+    team (`SOC_TEAM_ID`) surely tells.
+    """
+    sender = activity["from"]
+    return analyst_of(activity).id == sender.get("aadObjectId") and not is_guest(sender)

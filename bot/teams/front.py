@@ -2,11 +2,33 @@
 
 from __future__ import annotations
 
+import aiohttp
+
 from ..ports import Click, Clock, Leave, Respond, Store, Unfurl
+from ..settings import Settings
+from ..signing import SigningKeys
+from .analyst_tokens import AnalystTokens
+from .authentication import BotFrameworkTokens
 from .bot import Bot
 from .connector import Connector
 from .edge import Admission, Edge
+from .roster import Roster
+from .sign_in import SignIn
 from .turns import Turns
+
+
+def admission_of(
+    settings: Settings, session: aiohttp.ClientSession, connector: Connector, clock: Clock
+) -> Admission:
+    """Who is let in, as the settings say."""
+    keys = SigningKeys(session, settings.bot_openid_metadata, clock)
+    team, tenants = settings.soc_team_id, settings.allowed_tenants
+    return Admission(
+        tokens=None if settings.local_mode else BotFrameworkTokens(keys, settings.bot_app_id),
+        tenants=tenants,
+        loopback=settings.loopback_services,
+        roster=Roster(connector, team, tenants, clock) if team else None,
+    )
 
 
 def front(
@@ -19,8 +41,12 @@ def front(
     unfurl: Unfurl,
     leave: Leave,
     owner: str,
+    sign_ins: AnalystTokens | None = None,
 ) -> tuple[Edge, Turns]:
     """The handler of the route and its queue; `owner` names what they hold in the store."""
+    sign_in = None
+    if sign_ins is not None:
+        sign_in = SignIn(sign_ins, connector, store, clock, owner=owner)
     bot = Bot(
         connector,
         store,
@@ -30,6 +56,9 @@ def front(
         click=click,
         unfurl=unfurl,
         leave=leave,
+        sign_in=sign_in,
     )
     turns = Turns(store, clock, bot.work, owner=owner)
+    if sign_in is not None:
+        sign_in.look = turns.look
     return Edge(admission, bot, turns, clock), turns

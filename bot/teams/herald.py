@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ..domain.people import Place
-from ..ports import Reply
+from ..ports import JsonObject, Reply
 from .connector import Connector, delivered_id
 from .messages import activities, addressed
 
@@ -16,15 +16,25 @@ class TeamsHerald:
 
     async def post(self, place: Place, reply: Reply) -> str:
         """Send a message; its activity's id comes back. Raises Undelivered."""
-        [message] = activities(reply)
-        answer = await self._connector.post(
-            place.service_url, place.conversation, addressed(message, place)
-        )
-        return delivered_id(answer)
+        message = addressed(_announcement(reply), place)
+        answer = await self._connector.post(place.service_url, place.conversation, message)
+        # Without an id it would be taken for not sent. This one names nothing: an edit finds none.
+        return delivered_id(answer) or "unknown"
 
     async def edit(self, place: Place, activity: str, reply: Reply) -> None:
         """Put another message in the place of one that was sent. Raises Undelivered."""
-        [message] = activities(reply)
-        body = {**addressed(message, place), "id": activity}
+        body = {**addressed(_announcement(reply), place), "id": activity}
         answer = await self._connector.put(place.service_url, place.conversation, activity, body)
         delivered_id(answer)
+
+
+def _announcement(reply: Reply) -> JsonObject:
+    """A card alone, which says it all; its words are for the notification (schema: `summary`).
+
+    The local client makes two messages of a text with a card, and neither could be edited.
+    """
+    [message] = activities(reply)
+    if reply.cards:
+        message["summary"] = message.pop("text")
+        del message["textFormat"]
+    return message

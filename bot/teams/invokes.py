@@ -3,35 +3,35 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import cast
+from typing import Any, cast
 
 from ..domain.people import Analyst
 from ..ports import AuditItem, JsonObject, Unfurled
 
 ADAPTIVE_CARD = "application/vnd.microsoft.card.adaptive"
+LOGIN_REQUEST = "application/vnd.microsoft.activity.loginRequest"
+PRECONDITION_FAILED = "application/vnd.microsoft.error.preconditionFailed"
+INCORRECT_CODE = "application/vnd.microsoft.error.incorrectAuthCode"
+
+
+def answer(status: int, type: str, value: Any) -> JsonObject:
+    """Answer a button in one of the ways that Teams knows (docs: universal-actions)."""
+    return {"statusCode": status, "type": type, "value": value}
 
 
 def card(content: JsonObject) -> JsonObject:
-    """Answer a button with the card in its new state (docs: universal-actions)."""
-    return {"statusCode": 200, "type": ADAPTIVE_CARD, "value": content}
+    """Answer a button with the card in its new state."""
+    return answer(200, ADAPTIVE_CARD, content)
 
 
 def said(sentence: str) -> JsonObject:
     """Answer a button with a sentence for the one who pressed it."""
-    return {
-        "statusCode": 200,
-        "type": "application/vnd.microsoft.activity.message",
-        "value": sentence,
-    }
+    return answer(200, "application/vnd.microsoft.activity.message", sentence)
 
 
 def problem(status: int, code: str, message: str) -> JsonObject:
     """Answer a button that cannot be read."""
-    return {
-        "statusCode": status,
-        "type": "application/vnd.microsoft.error",
-        "value": {"code": code, "message": message},
-    }
+    return answer(status, "application/vnd.microsoft.error", {"code": code, "message": message})
 
 
 def unfurled(found: Unfurled) -> JsonObject:

@@ -14,6 +14,8 @@ from ..domain.rendering import unmarked
 from ..ports import Citation, JsonObject, Reply
 from .invokes import ADAPTIVE_CARD
 
+OAUTH_CARD = "application/vnd.microsoft.card.oauth"
+
 # Teams takes about 100 KB of UTF-16 and older clients 28 KB; a part with its card stays below both.
 PART_CHARS = 8_000
 # What is shown while it is written must be a prefix of the first part of the whole.
@@ -43,13 +45,19 @@ def streaminfo(kind: str, *, stream: str = "", sequence: int = 0) -> JsonObject:
 
 
 def activities(reply: Reply) -> list[JsonObject]:
-    """A reply as one or more message activities; cards go with the last one."""
+    """A reply as one or more message activities; cards go with the last one.
+
+    A card to sign in is a message of its own, without text, as Teams' samples send it.
+    """
     parts = split(reply.text) or [""]
     messages = [_message(part, reply) for part in parts]
     if reply.cards:
         messages[-1]["attachments"] = [
             {"contentType": ADAPTIVE_CARD, "content": card} for card in reply.cards
         ]
+    if reply.oauth_card is not None:
+        signing = {"contentType": OAUTH_CARD, "content": reply.oauth_card}
+        messages.append({"type": "message", "attachments": [signing]})
     return messages
 
 
@@ -63,6 +71,8 @@ def kept_reply(stored: Any) -> Reply | None:
         cards=tuple(fields["cards"]),
         citations=tuple(Citation(**each) for each in fields["citations"]),
         by_model=fields["by_model"],
+        waits=fields.get("waits", False),
+        oauth_card=fields.get("oauth_card"),
     )
 
 

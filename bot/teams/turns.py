@@ -84,6 +84,11 @@ class Turns:
         else:
             self._waiting -= 1
 
+    async def look(self) -> None:
+        """Take up what nobody holds. Raises StoreError."""
+        for conversation in await self._store.waiting(self._clock.now()):
+            self._wake(conversation)
+
     async def at_once(self, work: Coroutine[Any, Any, T]) -> T:
         """Do what Teams waits for and no queue may hold, an invoke; a stop waits for it as well."""
         task = asyncio.create_task(work)
@@ -176,8 +181,7 @@ class Turns:
                         self._put_off.pop(key, None)
                 if self._active or self._put_off:
                     await self._store.renew(self._owner, now, LEASE)
-                for conversation in await self._store.waiting(now):
-                    self._wake(conversation)
+                await self.look()
                 self._waiting = await self._store.backlog()
             except StoreError as error:
                 log.warning("the store does not answer: %s", error.sentence)

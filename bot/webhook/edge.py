@@ -30,6 +30,8 @@ _INCIDENT = re.compile(
     re.ASCII | re.IGNORECASE,
 )
 
+Arrived = Callable[[str], Awaitable[None]]
+
 
 class Webhook:
     """The route's handler.
@@ -41,7 +43,7 @@ class Webhook:
     def __init__(
         self,
         tokens: EntraTokens | None,
-        arrived: Callable[[str], Awaitable[None]],
+        arrived: Arrived,
         workspace: Workspace,
     ) -> None:
         self._tokens = tokens

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, cast
 import orjson
 import yaml
 
-from ..world import World
+from ..world import Case, World
 from . import records
 from .people import company
 from .rows import Maker, Row
@@ -107,8 +107,8 @@ def make_rows(
         for name, batches in _load(path).items():
             made = maker.rows(name, kinds[name], fill.get(name, {}), batches, path.stem)
             rows.setdefault(name, []).extend(made)
-    rows["SecurityAlert"] = list(records.alerts(world))
-    rows["SecurityIncident"] = list(records.incidents(world))
+    rows["SecurityAlert"] = list(records.alerts(world.cases.values()))
+    rows["SecurityIncident"] = list(records.incidents(world, world.cases.values()))
     rows["Usage"] = list(records.usage(rows))
     for each in rows.values():
         each.sort(key=lambda row: row["TimeGenerated"])
@@ -119,10 +119,37 @@ def make_rows(
     return tables, rows
 
 
+def add_rows(logs: Logs, world: World, case: Case, batches: Mapping[str, Sequence[Row]]) -> None:
+    """Add what the logs tell of a new incident, the alerts and the incident itself included.
+
+    `batches` are a file's, by table; their times lie before now. Reads files: not on a loop.
+    """
+    fill, origin = _read("fill.yaml"), f"arrived {case.number}"
+    maker = Maker(company(_read("people.yaml"), _SEED), logs.now(), _SEED)
+    rows: dict[str, list[Row]] = {}
+    for name, each in batches.items():
+        columns = logs.tables[name].columns
+        rows[name] = list(maker.rows(name, columns, fill.get(name, {}), each, origin))
+    rows["SecurityAlert"] = list(records.alerts([case]))
+    rows["SecurityIncident"] = list(records.incidents(world, [case]))
+    # A connection of its own: queries may run meanwhile.
+    with logs.database.cursor() as database:
+        for name, each in rows.items():
+            _insert(database, logs.tables[name], each)
+
+
 def _store(database: DuckDBPyConnection, table: Table, rows: Sequence[Row]) -> None:
-    stored = {name: _STORED[kind] for name, kind in table.columns.items()}
-    columns = ", ".join(f'"{name}" {kind}' for name, kind in stored.items())
+    columns = ", ".join(f'"{name}" {_STORED[kind]}' for name, kind in table.columns.items())
     database.execute(f'CREATE TABLE logs."{table.name}" ({columns})')
+    _insert(database, table, rows)
+    database.execute(
+        f'CREATE VIEW "{table.name}" AS SELECT * FROM logs."{table.name}" '  # noqa: S608
+        "WHERE TimeGenerated >= getvariable('since') AND TimeGenerated <= getvariable('until')"
+    )
+
+
+def _insert(database: DuckDBPyConnection, table: Table, rows: Sequence[Row]) -> None:
+    stored = {name: _STORED[kind] for name, kind in table.columns.items()}
     shape = orjson.dumps([stored]).decode()
     # A string in Kusto is never null.
     values = ", ".join(
@@ -135,10 +162,6 @@ def _store(database: DuckDBPyConnection, table: Table, rows: Sequence[Row]) -> N
             f"FROM (SELECT unnest(from_json($1, '{shape}')) AS r)",
             [orjson.dumps(rows[start : start + _CHUNK]).decode()],
         )
-    database.execute(
-        f'CREATE VIEW "{table.name}" AS SELECT * FROM logs."{table.name}" '  # noqa: S608
-        "WHERE TimeGenerated >= getvariable('since') AND TimeGenerated <= getvariable('until')"
-    )
 
 
 def _columns(text: str) -> Iterator[tuple[str, str]]:

@@ -36,6 +36,7 @@ class Double:
     def app(self) -> web.Application:
         app = web.Application()
         app.router.add_post(QUERY, self._query)
+        app.router.add_post("/subscriptions/{below:.+}/query", self._query)  # by way of ARM
         app.router.add_get(METADATA, self._metadata)
         return app
 

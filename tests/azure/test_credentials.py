@@ -12,16 +12,15 @@ from aiohttp.test_utils import TestServer
 from bot.azure.credentials import (
     CONNECTOR_SCOPE,
     MODEL_SCOPE,
-    AccessToken,
     BotIdentity,
-    Tokens,
     arm_scope,
     credential,
     logs_scope,
     tokens_for,
 )
-from bot.errors import CasemateError
+from bot.errors import CasemateError, SignInNeeded
 from bot.settings import Settings
+from bot.tokens import AccessToken, Tokens
 from tests.clock import FakeClock
 
 SECRET = "s3cr3t~value"
@@ -131,12 +130,30 @@ async def test_nobody_there_is_a_sentence(session, clock, unused_tcp_port):
 # --- keeping a token -----------------------------------------------------------------------------
 
 
+async def renewed(entra: Entra, requests: int) -> None:
+    """Wait for a renewal that nobody waits for: the request, and what comes of its answer."""
+    for _ in range(500):
+        await asyncio.sleep(0.002)
+        if len(entra.requests) >= requests:
+            break
+    await asyncio.sleep(0.02)
+
+
+async def test_the_first_token_is_asked_for_before_anybody_needs_it(tokens, entra):
+    entra.answers = [good()]
+    await tokens.start()
+    await renewed(entra, 1)
+    assert (await tokens(), len(entra.requests)) == ("t1", 1)
+
+
 async def test_a_token_is_kept_until_five_minutes_before_its_end(tokens, entra, clock):
     entra.answers = [good("t1"), good("t2")]
     assert await tokens() == "t1"
     await clock.advance(3299)
     assert (await tokens(), len(entra.requests)) == ("t1", 1)
     await clock.advance(2)
+    assert await tokens() == "t1", "nobody waits for the next one"
+    await renewed(entra, 2)
     assert (await tokens(), len(entra.requests)) == ("t2", 2)
 
 
@@ -172,10 +189,15 @@ async def test_a_token_that_still_works_is_used_while_entra_fails(tokens, entra,
     await tokens()
     await clock.advance(3400)
     assert [await tokens() for _ in range(9)] == ["t1"] * 9
+    await renewed(entra, 2)
+    assert await tokens() == "t1"
     assert len(entra.requests) == 2, "half a minute passes before Entra is asked again"
     await clock.advance(31)
-    assert (await tokens(), len(entra.requests)) == ("t1", 3)
+    assert await tokens() == "t1"
+    await renewed(entra, 3)
     await clock.advance(31)
+    assert await tokens() == "t1"
+    await renewed(entra, 4)
     assert (await tokens(), len(entra.requests)) == ("t2", 4)
 
 
@@ -184,6 +206,30 @@ async def test_a_token_at_its_end_is_never_used(tokens, entra, clock):
     await tokens()
     await clock.advance(3600)
     with pytest.raises(CasemateError):
+        await tokens()
+
+
+class Leaving:
+    """An analyst who is signed in once, and then no more."""
+
+    def __init__(self, clock: FakeClock) -> None:
+        self._signed_in = [AccessToken("t1", clock.now().timestamp() + 600)]
+
+    async def get_token(self, scope: str) -> AccessToken:
+        if self._signed_in:
+            return self._signed_in.pop()
+        raise SignInNeeded("Please sign in.")
+
+    async def close(self) -> None: ...
+
+
+async def test_nothing_of_a_token_is_used_once_its_owner_signed_out_elsewhere(clock):
+    tokens = Tokens(Leaving(clock), "connection", clock)
+    assert await tokens() == "t1"
+    await clock.advance(301)
+    await tokens()
+    await asyncio.sleep(0)
+    with pytest.raises(SignInNeeded):
         await tokens()
 
 

@@ -18,7 +18,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bot import errors
-from bot.azure.log_analytics import LogAnalytics
+from bot.azure.log_analytics import LogAnalytics, arm_query_url
 from bot.azure.log_analytics_errors import innermost
 from bot.azure.log_analytics_json import to_catalogue
 from bot.domain.incident import Workspace
@@ -370,6 +370,48 @@ async def test_a_token_that_cannot_be_had_is_said_in_its_own_words(session, cloc
     for call in (logs.ping(), logs.metadata()):
         with pytest.raises(errors.LogsDown, match=r"^I cannot sign in\.$"):
             await call
+
+
+# --- an analyst's own rights ---------------------------------------------------------------------
+
+
+async def signed_out() -> str:
+    raise errors.SignInNeeded("Please sign in first.")
+
+
+async def test_an_analysts_query_goes_by_arm_with_their_token_and_all_that_a_query_has(
+    logs, server, double
+):
+    double.answers = [ONE, ONE]
+    url = arm_query_url(str(server.make_url("/")), WORKSPACE)
+    await logs.of(token, url).run("SigninLogs", DAY, rows=50)
+    await logs.ping()
+    theirs, ours = double.asked
+    assert url.endswith(
+        f"/resourceGroups/{WORKSPACE.resource_group}/providers/Microsoft.OperationalInsights"
+        f"/workspaces/{WORKSPACE.workspace}/query?api-version=2017-10-01"
+    )
+    assert f"{server.make_url(theirs.path)}?api-version=2017-10-01" == url
+    assert theirs.headers["Authorization"] == "Bearer t0k3n"
+    assert (theirs.timespan, theirs.headers["Prefer"]) == ("PT86400.0S", "wait=60")
+    assert "51" in theirs.query
+    assert ours.path == QUERY and "Authorization" not in ours.headers
+
+
+@pytest.mark.parametrize(
+    ("status", "sentence"),
+    [(401, "no longer accepts your sign-in"), (403, "^You lack Log Analytics Reader or")],
+)
+async def test_where_azure_says_no_the_analyst_reads_what_they_lack(logs, double, status, sentence):
+    double.answers = [(status, refusal("no"))]
+    with pytest.raises(errors.LogsForbidden, match=sentence):
+        await logs.of(token).ping()
+
+
+async def test_who_has_not_signed_in_is_told_so_and_azure_is_not_asked(logs, double):
+    with pytest.raises(errors.SignInNeeded):
+        await logs.of(signed_out).ping()
+    assert double.asked == []
 
 
 # --- the metadata --------------------------------------------------------------------------------

@@ -898,3 +898,43 @@ async def test_the_very_first_question_does_not_block_the_loop(aiohttp_server: A
     )
     out, err = await process.communicate()
     assert out.decode().strip() == "Hello", err.decode()
+
+
+# --- what the service's own shields found --------------------------------------------------------
+
+
+def shields(**results: object) -> dict[str, Any]:
+    """The first chunk of a stream, as Azure sends it."""
+    entry = {"prompt_index": 0, "content_filter_results": results}
+    return {"choices": [], "model": "", "prompt_filter_results": [entry]}
+
+
+@pytest.mark.parametrize(
+    ("first", "struck"),
+    [
+        (shields(jailbreak={"filtered": False, "detected": False}), ()),
+        (shields(jailbreak={"filtered": False, "detected": True}), ("jailbreak",)),
+        (
+            shields(indirect_attack={"filtered": False, "detected": True}, jailbreak={}),
+            ("indirect_attack",),
+        ),
+        (shields(hate={"filtered": False, "severity": "low"}, jailbreak="?"), ()),
+        ({"choices": [], "prompt_filter_results": [None, {"content_filter_results": []}]}, ()),
+        ({"choices": [], "prompt_filter_results": {}}, ()),
+    ],
+)
+async def test_what_prompt_shields_found_comes_with_the_cost(
+    connect: Connect, first: dict[str, Any], struck: tuple[str, ...]
+):
+    double = ModelDouble(sse(first, delta("Yes."), delta(finish="stop"), usage()))
+    _, cost = await ask(await connect(double))
+    assert cost.shields == struck and cost.prompt_tokens == 20
+
+
+async def test_prompt_shields_are_told_without_a_stream_too(connect: Connect):
+    found = shields(jailbreak={"filtered": False, "detected": True})["prompt_filter_results"]
+    choice = {"message": {"role": "assistant", "content": '{"kql": "T"}'}, "finish_reason": "stop"}
+    double = ModelDouble(document({**usage(), "choices": [choice], "prompt_filter_results": found}))
+    model = await connect(double)
+    answer = await model.structured(ASKED, name="kql", schema=SCHEMA, limit=900)
+    assert answer.usage.shields == ("jailbreak",)

@@ -614,6 +614,49 @@ async def test_a_token_that_cannot_be_had_is_said_in_its_own_words(session, cloc
         await sentinel.ping()
 
 
+# --- an analyst's own rights ---------------------------------------------------------------------
+
+
+async def analysts() -> str:
+    return "4n4"
+
+
+async def signed_out() -> str:
+    raise errors.SignInNeeded("Please sign in first.")
+
+
+async def test_with_an_analysts_rights_only_their_requests_carry_their_token(sentinel, double):
+    double.answers = [incident(), incident(), incident()]
+    await sentinel.of(analysts).get(ID)
+    await sentinel.get(ID)
+    asked = [each.headers.get("Authorization") for each in double.asked]
+    assert asked == ["Bearer 4n4", None]
+
+
+@pytest.mark.parametrize(
+    ("status", "write", "sentence"),
+    [
+        (401, False, "no longer accepts your sign-in"),
+        (403, False, r"^You lack Microsoft Sentinel Reader on the workspace soc \(Au"),
+        (403, True, r"^You lack Microsoft Sentinel Responder on the workspace soc \(Au"),
+    ],
+)
+async def test_where_azure_says_no_the_analyst_reads_what_they_lack(
+    sentinel, double, status, write, sentence
+):
+    refused = (status, refusal("AuthorizationFailed"))
+    double.answer = lambda asked: refused if not write or asked.method == "PUT" else 404
+    theirs = sentinel.of(analysts)
+    with pytest.raises(errors.SentinelForbidden, match=sentence):
+        await (theirs.add_comment(ID, GUID, "x") if write else theirs.get(ID))
+
+
+async def test_who_has_not_signed_in_is_told_so_and_azure_is_not_asked(sentinel, double):
+    with pytest.raises(errors.SignInNeeded):
+        await sentinel.of(signed_out).get(ID)
+    assert double.asked == []
+
+
 # --- writing -------------------------------------------------------------------------------------
 
 

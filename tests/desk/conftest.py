@@ -19,9 +19,11 @@ import prompts
 from bot.azure.log_analytics import LogAnalytics
 from bot.azure.openai import AzureChatModel
 from bot.azure.sentinel import Sentinel
+from bot.desk.allowance import Allowance
 from bot.desk.casefile import CaseFiles
 from bot.desk.desk import Desk
 from bot.domain.incident import IncidentRef, Workspace
+from bot.domain.limits import Limits
 from bot.domain.people import Analyst, Place
 from bot.domain.proposal import Item, Proposal, Provenance
 from bot.kusto.checker import Checker
@@ -122,6 +124,7 @@ async def room(tmp_path: Path) -> AsyncIterator[Room]:
             prompts=await asyncio.to_thread(prompts.load),
             playbook=await asyncio.to_thread(playbook),
             count=estimate,
+            allowance=Allowance(Limits(), store, clock, estimate),
         )
         yield Room(desk, world, clock, double)
         await model.close()

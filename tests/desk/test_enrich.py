@@ -422,8 +422,11 @@ async def test_what_sentinel_loses_is_raised_after_the_rest_and_mended_by_a_repe
 
 
 async def click(room: Room, kind: Any, item: Any, **clicked: Any) -> Any:
-    id = playbook_id(room.ref())
-    return await Postings().post(room.desk, room.clicked(**clicked), id, kind, item)
+    prepared = await room.desk.store.proposal(playbook_id(room.ref()))
+    assert prepared is not None
+    place = room.clicked(**clicked)
+    id = prepared.button_id(place.analyst.tenant, place.place.conversation)
+    return await Postings().post(room.desk, place, id, kind, item)
 
 
 async def test_a_click_writes_one_part_in_the_name_of_who_clicked(room: Room) -> None:

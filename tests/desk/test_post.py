@@ -19,7 +19,7 @@ from bot.domain.incident import (
     MAX_TASKS,
 )
 from bot.domain.proposal import LIFETIME, Item, Write, write_id
-from bot.errors import ClickRefused, SentinelDown, SentinelRefused
+from bot.errors import ClickRefused, SentinelDown, SentinelError, SentinelRefused
 from sandbox.world import Fault
 from tests.desk.conftest import ANA, BEN, Room
 
@@ -27,15 +27,16 @@ ANSWER = Item("Answer: what happened?", "**Two** accounts signed in [1].")
 TASKS = (Item("Call the user", "Ask about 07:41."), Item("Reset", "Both."), Item("Search", "KQL."))
 
 
-async def post(room: Room, kind: Any = "task", item: Any = 0, **click: Any) -> Any:
+async def post(room: Room, kind: Any = "task", item: Any = 0, id: str = "p-1", **click: Any) -> Any:
     """Click on the proposal `p-1` as another process would: with locks of its own."""
     clicked = room.clicked(**click)
-    return await Postings().post(room.desk, clicked, "p-1", kind, item)
+    return await Postings().post(room.desk, clicked, id, kind, item)
 
 
 async def audit(room: Room) -> list[tuple[str, str]]:
     items = await room.desk.store.audit(room.ref(), 100)
-    return [(item.analyst_name, item.detail["kind"]) for item in items]
+    done = [item for item in items if item.detail.get("result") == "done"]
+    return [(item.analyst_name, item.detail["kind"]) for item in done]
 
 
 async def fill(room: Room, kind: str, count: int) -> None:
@@ -128,6 +129,9 @@ async def test_a_crash_is_mended_by_the_next_click(room: Room, fault: str) -> No
         ({"conversation": "19:other"}, "another conversation"),
         ({"conversation": ""}, "another conversation"),
         ({"later": LIFETIME + timedelta(seconds=1)}, "too old"),
+        ({"id": "p-1.00000000000000000000000000000000"}, "another conversation"),
+        ({"id": "p-1."}, "another conversation"),
+        ({"id": ".p-1"}, "too old, or not mine"),
         ({"item": 3}, "too old"),
         ({"item": -1}, "too old"),
     ],
@@ -139,6 +143,14 @@ async def test_a_click_that_may_not_is_refused(
     with pytest.raises(ClickRefused, match=says):
         await post(room, **click)
     assert room.world.writes == []
+
+
+async def test_a_proposal_of_a_personal_chat_is_for_its_analyst(room: Room) -> None:
+    await room.propose(ANSWER, only_for=ANA.id)
+    with pytest.raises(ClickRefused, match="for the analyst who asked") as refused:
+        await post(room, by=BEN)
+    assert refused.value.reason == "another analyst"
+    assert (await post(room)).writes[0].done
 
 
 async def test_a_click_on_nothing_is_refused(room: Room) -> None:
@@ -186,6 +198,31 @@ async def test_a_full_incident_is_told_before_anything_is_written(
         await post(room, kind, item)
     assert room.world.writes == []
     assert await room.desk.store.writes("p-1") == ()
+
+
+@pytest.mark.parametrize(
+    ("fault", "result"),
+    [
+        (Fault("PUT", "/tasks/", status=500), "SentinelDown"),
+        (Fault("PUT", "/tasks/", status=403), "SentinelForbidden"),
+        (Fault("GET", "/tasks", status=500, count=9), "SentinelDown"),
+        (None, "SentinelRefused"),
+    ],
+)
+async def test_a_write_that_failed_is_in_the_audit_with_its_guid(
+    room: Room, fault: Fault | None, result: str
+) -> None:
+    await room.propose(ANSWER)
+    if fault is None:
+        await fill(room, "task", MAX_TASKS)
+    else:
+        room.world.faults.append(fault)
+    with pytest.raises(SentinelError):
+        await post(room)
+    [item] = await room.desk.store.audit(room.ref(), 9)
+    assert (item.action, item.detail["result"]) == ("write", result)
+    assert item.detail["guid"] == write_id("p-1", "task", 0)
+    assert (item.analyst_id, item.incident_number) == (ANA.id, 3177)
 
 
 async def test_a_crash_at_the_last_place_is_mended_too(room: Room) -> None:

@@ -22,6 +22,9 @@ from bot.domain.evidence import (
     within,
 )
 from bot.domain.incident import Alert, CaseFile, Comment, Entity, Task
+from bot.domain.query import Column, Rows
+from bot.domain.rows import as_lines
+from bot.domain.transcript import Turn, conversation
 from tests.cards.samples import CASE, INCIDENT
 
 AT = datetime(2026, 11, 24, 9, 0, tzinfo=UTC)
@@ -203,6 +206,46 @@ def test_no_text_breaks_out_of_the_fence(case: CaseFile) -> None:
         fenced,
     )
     assert fenced.encode()
+
+
+# The marker is drawn when all of this exists already, so nothing of it can hold it.
+unknowing = wild.filter(lambda text: MARKER not in text)
+rows = st.builds(
+    lambda names, values: Rows(
+        tuple(Column(name, "string") for name in names), tuple(tuple(row) for row in values)
+    ),
+    st.tuples(unknowing, unknowing),
+    st.lists(st.tuples(unknowing, unknowing), min_size=1, max_size=4),
+)
+turns = st.builds(
+    lambda question, answer, rows: Turn("t", question, answer, AT, 1, data=as_lines(rows, 2_000)),
+    unknowing,
+    unknowing,
+    rows,
+)
+
+
+@settings(max_examples=200, deadline=None)
+@given(cases, st.lists(turns, max_size=3), unknowing)
+def test_in_a_whole_request_only_data_is_between_markers(
+    case: CaseFile, turns: list[Turn], question: str
+) -> None:
+    """Rows of logs and evidence alike; questions and answers, whatever they say, stay outside."""
+    fenced = fence(gather(case), MARKER, AT)
+    messages = conversation("system", [fenced], turns, question, MARKER)
+    told = [each.content for each in messages]
+    assert "\n".join(told).count(MARKER) == 2 * (1 + len(turns))
+    assert told[-1] == question
+    for turn, (asked, answered) in zip(turns, batched(told[2:-1], 2), strict=True):
+        before, data, after = re.split(f"=====(?:END )?ROWS {MARKER}=====", asked)
+        assert before.startswith(turn.question) and after == "" and answered == turn.answer
+        lines = data.strip("\n").split("\n")
+        assert len(lines) <= 5 and all(isinstance(json.loads(line), dict) for line in lines)
+        assert not re.search("[\\x00-\\x09\\x0b-\\x1f\u200b-\u200f\u2028-\u202e]", data)
+
+
+def batched(values: list[str], size: int) -> list[list[str]]:
+    return [values[at : at + size] for at in range(0, len(values), size)]
 
 
 @pytest.mark.parametrize("marker", ["", MARKER[:15], "Anonymous sign-in"])

@@ -1,5 +1,6 @@
 """The names of writes, and how long a proposal is good for."""
 
+from dataclasses import replace
 from datetime import timedelta
 from uuid import UUID
 
@@ -7,7 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bot.domain.proposal import LIFETIME, Write, write_id, written
+from bot.cards.playbook import playbook_blocks
+from bot.domain.proposal import LIFETIME, Write, named_by, write_id, written
 from tests.cards.samples import ANSWER, NOW, write
 
 KINDS = ("task", "comment")
@@ -52,3 +54,36 @@ def test_only_a_finished_write_counts_as_written() -> None:
     assert written([begun, done], "task", 0) is None
     assert written([begun, done], "comment", 1) is None
     assert written([], "task", 1) is None
+
+
+# --- what a button carries -----------------------------------------------------------------------
+
+PREPARED = replace(
+    ANSWER,
+    id="playbook-1",
+    kind="playbook",
+    secret="s3cret",
+    message={**ANSWER.message, "notes": ()},
+)
+
+
+def test_what_was_asked_for_is_named_by_its_own_id() -> None:
+    assert ANSWER.button_id("contoso", "19:a") == ANSWER.id
+    assert named_by(ANSWER.id) == ANSWER.id
+
+
+def test_what_was_prepared_is_named_for_each_room() -> None:
+    id = PREPARED.button_id("contoso", "19:a;messageid=1")
+    assert id == PREPARED.button_id("contoso", "19:a") == PREPARED.shown_in("contoso", "19:a").id
+    assert named_by(id) == "playbook-1" and len(id) == len("playbook-1.") + 32
+    others = [
+        PREPARED.button_id("fabrikam", "19:a"),
+        PREPARED.button_id("contoso", "19:b"),
+        replace(PREPARED, secret="another").button_id("contoso", "19:a"),
+    ]
+    assert len({id, *others}) == 4
+
+
+def test_the_secret_is_not_shown_by_accident() -> None:
+    assert "s3cret" not in repr(PREPARED)
+    assert "s3cret" not in str(playbook_blocks(PREPARED, (), 999))

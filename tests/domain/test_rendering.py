@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 
 from bot.domain.rendering import (
+    addresses,
     cut_html,
     defang,
     folded,
@@ -208,7 +209,10 @@ def test_a_plain_line_reads_as_the_text_did(text: str) -> None:
         ("one  two\nthree", 20, "one two three"),
         ("one two three", 9, "one two…"),
         ("https://evil.example", 99, "hxxps://evil[.]example"),
-        ("<b>*x*</b>", 99, "<b>*x*</b>"),
+        ("<b>*x*</b>", 99, "< b>*x*< /b>"),
+        ("x < 5, a<5", 99, "x < 5, a<5"),
+        ("${x} {{y}}", 99, "$ {x} { {y}}"),
+        ("![p](evil.example) [a][b]", 99, "! [p] (evil.example) [a] [b]"),
         ("a\u202eb", 99, "a[U+202E]b"),
         (" ", 9, ""),
     ],
@@ -222,6 +226,7 @@ def test_a_line_for_a_field_without_markup(text: str, limit: int, line: str) -> 
 def test_a_line_keeps_to_its_limit(text: str, limit: int) -> None:
     line = unmarked(text, limit)
     assert len(line) <= limit and "\n" not in line
+    assert not {"link_open", "image", "html_inline", "html_block"} & set(parsed(line)), line
     assert not HIDDEN.search(line) and not AUTOLINK.search(line)
 
 
@@ -352,3 +357,18 @@ def test_a_long_text_takes_no_time_to_speak_of(text: str) -> None:
 )
 def test_lookalikes_fold_to_one_form(text: str, form: str) -> None:
     assert folded(text) == form
+
+
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        ("", ()),
+        ("see https://evil.example/a?b=1. Then", ("https://evil.example/a?b=1",)),
+        ("[a](http://x.y:80/z) **www.x.y**", ("http://x.y:80/z", "www.x.y")),
+        ("https://x.y https://x.y", ("https://x.y",)),
+        ("hxxps://x[.]y mailto:a@b.c 203.0.113.7", ()),
+        ("https://x.y/\u202ea", ("https://x.y/",)),
+    ],
+)
+def test_addresses_can_be_had_as_they_were(text: str, found: tuple[str, ...]) -> None:
+    assert addresses(text) == found

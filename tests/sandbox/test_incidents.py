@@ -16,6 +16,7 @@ NOW = datetime(2026, 11, 24, 9, 0, tzinfo=UTC)
 FOLDER = Path(__file__).parents[2] / "sandbox" / "incidents"
 FILES = sorted(FOLDER.glob("*.yaml"))
 EVERY = pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
+STORIES = sorted(FOLDER.with_name("arriving").glob("*.yaml"))
 
 # RFC 5737, RFC 3849; RFC 2606 and the names Microsoft keeps for examples.
 NETWORKS = [
@@ -135,7 +136,7 @@ def test_references_between_entities_lead_to_entities_of_the_same_incident(
                 assert set(value if isinstance(value, list) else [value]) <= ids, key
 
 
-@EVERY
+@pytest.mark.parametrize("path", [*FILES, *STORIES], ids=lambda path: path.stem)
 def test_names_only_documentation_addresses_and_domains(path: Path) -> None:
     text = path.read_text("utf-8")
     for found in re.findall(r"\b\d{1,3}(?:\.\d{1,3}){3}\b", text):

@@ -193,24 +193,28 @@ def _logs() -> Logs:
 class running:
     """Start everything; the bot alone can be stopped and started again.
 
-    `settings` stand in for the sandbox's own, as AZURE_OPENAI_BASE_URL for another model.
+    `settings` stand in for the sandbox's own, as AZURE_OPENAI_BASE_URL for another model; `guard`
+    is a middleware before the sandbox's services.
     """
 
-    def __init__(self, clock: FakeClock, folder: Path, **settings: str) -> None:
+    def __init__(
+        self, clock: FakeClock, folder: Path, *, guard: Any = None, **settings: str
+    ) -> None:
         self._clock = clock
+        self._guard = guard
         self._folder = folder
         self._settings = settings
         self._servers: list[TestServer] = []
 
     async def __aenter__(self) -> Soc:
         world = await asyncio.to_thread(load, self._clock.now(), None, self._clock.now)
-        services = web.Application()
+        services = web.Application(middlewares=[self._guard] if self._guard else [])
         logs = replace(await asyncio.to_thread(_logs), now=self._clock.now)
         await asyncio.to_thread(lambda: add_services(services, world, logs, pace=0.002))
         teams = Teams(self._clock)
-        services_url = await self._serve(services)
+        services_url = await self.serve(services)
         world.portal_url = services_url
-        teams_url = await self._serve(teams.app)
+        teams_url = await self.serve(teams.app)
         self.soc = Soc(teams, world, self._clock, ClientSession(), f"{teams_url}/")
         self.settings = Settings.from_env(
             {
@@ -232,9 +236,14 @@ class running:
 
     async def start(self) -> None:
         app = await application(self.settings, self._clock)
-        self.soc.bot_url = await self._serve(app)
+        self.soc.bot_url = await self.serve(app)
+        self.soc.world.playbook_url = f"{self.soc.bot_url}/api/incidents"
 
-    async def _serve(self, app: web.Application) -> str:
+    async def stop(self) -> None:
+        """Stop the bot that was started last, as SIGTERM does."""
+        await self._servers.pop().close()
+
+    async def serve(self, app: web.Application) -> str:
         server = TestServer(app)
         await server.start_server()
         self._servers.append(server)

@@ -177,7 +177,9 @@ async def test_every_verdict(soc: Soc, key: str) -> None:
     given = (raw(soc)["classification"], raw(soc).get("classificationReason"))
     assert "/".join(filter(None, given)) == key
     comment = raw(soc)["classificationComment"]
-    assert comment.startswith("Seen <b>it</b> all\nClosed by Ana Analyst with Casemate, 2026-11-24")
+    assert comment.startswith(
+        "Seen < b>it< /b> all\nClosed by Ana Analyst with Casemate, 2026-11-24"
+    )
 
     again = await press(chat, asked, "Close incident", verdict="Undetermined")
     assert f"It is already closed as {VERDICTS[key].words}" in str(again["value"])

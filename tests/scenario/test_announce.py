@@ -3,58 +3,35 @@
 from __future__ import annotations
 
 import asyncio
-import copy
 import json
-import uuid
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from sandbox.world import PROVIDER_PATH, Case
+from sandbox.cases import resource
+from sandbox.world import Case
 from tests.clock import FakeClock
-from tests.scenario.conftest import Chat, Soc, running
-from tests.teams_double import Sent
+from tests.scenario.announcing import (
+    about,
+    arrives,
+    digests,
+    hook,
+    pass_time,
+    subscribed,
+    told,
+    told_by,
+    within,
+)
+from tests.scenario.conftest import Soc, running
+from tests.teams_double import Refusal
 
 
 @pytest.fixture
 async def soc(clock: FakeClock, tmp_path: Path) -> AsyncIterator[Soc]:
     async with running(clock, tmp_path, ENRICH="off", POLL_SECONDS="0") as soc:
         yield soc
-
-
-def arrives(soc: Soc, number: int, severity: str = "High") -> Case:
-    """A new incident, the image of another one but for its name, number and severity."""
-    case = copy.deepcopy(soc.case(3177))
-    name = str(uuid.uuid5(uuid.NAMESPACE_OID, str(number)))
-    old = case.incident["name"]
-    case.incident = json.loads(json.dumps(case.incident).replace(old, name))
-    now = soc.clock.now().strftime("%Y-%m-%dT%H:%M:%S.000Z")
-    case.incident["properties"] |= {
-        "incidentNumber": number,
-        "severity": severity,
-        "createdTimeUtc": now,
-        "lastModifiedTimeUtc": now,
-    }
-    soc.world.cases[name] = case
-    return case
-
-
-async def hook(soc: Soc, case: Case) -> int:
-    body = {"object": {"id": f"{PROVIDER_PATH}/incidents/{case.incident['name']}"}}
-    async with soc.http.post(f"{soc.bot_url}/api/incidents", json=body) as response:
-        return response.status
-
-
-async def subscribed(soc: Soc, kind: str = "groupChat", word: str = "subscribe") -> Chat:
-    chat = soc.chat(kind)
-    answer = await chat.ask(word)
-    assert "now hear" in answer.text
-    return chat
-
-
-def about(chat: Chat, number: int) -> list[Sent]:
-    return [sent for sent in chat.messages if sent.text.startswith(f"Incident {number},")]
 
 
 async def test_an_incident_is_announced_once_whatever_repeats(soc: Soc) -> None:
@@ -67,24 +44,141 @@ async def test_an_incident_is_announced_once_whatever_repeats(soc: Soc) -> None:
     [sent] = about(chat, 4001)
     assert len(sent.history) == 1
     assert "Assign to me" in json.dumps(sent.card)
+    # A card alone, its words in the notification: the local client could not edit both together.
+    assert "text" not in sent.now and sent.now["summary"] == "Incident 4001, High, New."
+    assert "Add all" not in json.dumps(sent.card), "ENRICH=off"
     assert soc.teams.violations == []
 
 
-async def test_a_change_edits_the_card_and_only_a_change(soc: Soc) -> None:
+def properties(**changed: Any) -> Callable[[Case], None]:
+    return lambda case: case.incident["properties"].update(changed)
+
+
+def comment(case: Case) -> None:
+    case.comments["c"] = resource(f"Incidents/{case.name}/Comments", "c", {"message": "x"}, "e")
+
+
+def task(case: Case) -> None:
+    case.tasks["t"] = resource(f"Incidents/{case.name}/Tasks", "t", {"title": "x"}, "e")
+
+
+CHANGES: dict[str, Callable[[Case], None]] = {
+    "severity": properties(severity="Low"),
+    "owner": properties(owner={"assignedTo": "Ben Becker", "objectId": "b"}),
+    "status": properties(status="Active"),
+    "title": properties(title="A title that correlation gave"),
+    "closing": properties(status="Closed", classification="Undetermined"),
+    "alert": lambda case: case.alerts.append(case.alerts[0]),
+    "comment": comment,
+    "task": task,
+}
+
+
+async def test_each_change_edits_the_card_once_and_nothing_else_does(soc: Soc) -> None:
     chat = await subscribed(soc)
-    case = arrives(soc, 4002, "Low")
+    cases = {what: arrives(soc, 4010 + n) for n, what in enumerate(CHANGES)}
+    await asyncio.gather(*map(lambda case: hook(soc, case), cases.values()))
+    await soc.until(lambda: len(chat.messages) == 1 + len(cases))
+    await pass_time(soc, 30)
+    for what, change in CHANGES.items():
+        change(cases[what])
+        soc.world.touch(cases[what])
+    for _ in range(3):
+        await asyncio.gather(*map(lambda case: hook(soc, case), cases.values()))
+        await pass_time(soc, 20)
+    versions = {what: len(about(chat, case.number)[0].history) for what, case in cases.items()}
+    assert versions == dict.fromkeys(CHANGES, 2)
+    assert len(chat.messages) == 1 + len(cases), "an edit, not another message"
+    [closed] = about(chat, cases["closing"].number)
+    assert "Closed" in closed.text and "Close incident" not in json.dumps(closed.card)
+    assert soc.teams.violations == []
+
+
+async def test_a_digest_is_edited_for_what_its_lines_show_and_for_nothing_else(soc: Soc) -> None:
+    chat = await subscribed(soc)
+    cases = [arrives(soc, 4030 + n) for n in range(12)]
+    await asyncio.gather(*(hook(soc, case) for case in cases))
+    await soc.until(lambda: all(str(4030 + n) in told(chat) for n in range(12)))
+    assert digests(chat), told(chat)
+    [digest, *_] = digests(chat)
+    [listed, *_] = [case for case in cases if f"{case.number} ·" in told_by(digest)]
+    await pass_time(soc, 40)
+    for change, versions in ((comment, 1), (properties(status="Active"), 2)):
+        change(listed)
+        soc.world.touch(listed)
+        await hook(soc, listed)
+        await pass_time(soc, 40)
+        assert len(digest.history) == versions
+    assert "Active" in told_by(digest)
+    del soc.world.cases[listed.name]
+    await hook(soc, listed)
+    await pass_time(soc, 40)
+    assert len(digest.history) == 3 and f"{listed.number} ·" not in told_by(digest)
+
+
+async def test_what_changes_before_it_is_sent_is_sent_once(soc: Soc) -> None:
+    chat = await subscribed(soc)
+    case = arrives(soc, 4050)
+    soc.teams.refusals.append(Refusal(500, containing="Incident 4050"))
     await hook(soc, case)
-    await soc.until(lambda: about(chat, 4002))
-    await hook(soc, case)
-    await soc.clock.advance(30)
-    [sent] = about(chat, 4002)
-    assert len(sent.history) == 1
-    case.incident["properties"]["severity"] = "High"
+    await soc.until(lambda: not soc.teams.refusals[0].times)
+    task(case)
+    properties(status="Active")(case)
     soc.world.touch(case)
+    await soc.until(lambda: about(chat, 4050))
     await hook(soc, case)
+    await pass_time(soc, 30)
+    [sent] = about(chat, 4050)
+    assert len(sent.history) == 1 and "Active" in sent.text
+
+
+async def test_what_is_changed_back_meanwhile_is_not_edited(soc: Soc) -> None:
+    chat = await subscribed(soc)
+    case = arrives(soc, 4051)
+    await hook(soc, case)
+    await soc.until(lambda: about(chat, 4051))
+    properties(severity="Low")(case)
+    await hook(soc, case)
+    await pass_time(soc, 1)
+    properties(severity="High")(case)
+    await pass_time(soc, 20)
+    assert len(about(chat, 4051)[0].history) == 1
+
+
+async def test_a_deleted_incident_says_so_and_an_unsent_one_stays_unsaid(soc: Soc) -> None:
+    chat = await subscribed(soc)
+    case, early = arrives(soc, 4060), arrives(soc, 4061)
+    await hook(soc, case)
+    await soc.until(lambda: about(chat, 4060))
+    [sent] = about(chat, 4060)
+    soc.teams.refusals.append(Refusal(500, containing="Incident 4061"))
+    await hook(soc, early)
+    await soc.until(lambda: not soc.teams.refusals[0].times)
+    for each in (case, early):
+        del soc.world.cases[each.name]
+    await pass_time(soc, 10)
+    assert await hook(soc, case) == 202
     await soc.until(lambda: len(sent.history) == 2)
-    assert "High" in sent.text
-    assert len(about(chat, 4002)) == 1
+    assert "no longer in Sentinel" in sent.text and sent.card is None
+    await hook(soc, case)
+    await pass_time(soc, 30)
+    assert len(sent.history) == 2 and "4061" not in told(chat)
+
+
+async def test_a_click_changes_the_card_everywhere_at_once(soc: Soc) -> None:
+    here, there = await subscribed(soc), await subscribed(soc)
+    await hook(soc, arrives(soc, 4070))
+    await soc.until(lambda: about(here, 4070) and about(there, 4070))
+    [clicked], [seen] = about(here, 4070), about(there, 4070)
+    await pass_time(soc, 10)
+    await here.click(clicked, "Assign to me")
+    await within(soc, 2, lambda: len(seen.history) == 2)
+    for card in (clicked.card, seen.card):
+        assert "Ana Analyst took it, 09:0" in json.dumps(card, ensure_ascii=False)
+    await here.ask("severity low #4070")
+    await soc.until(lambda: "Low" in seen.text)
+    await pass_time(soc, 30)
+    assert len(seen.history) == 3
 
 
 @pytest.mark.parametrize(("word", "heard"), [("subscribe high", 0), ("subscribe medium", 1)])
@@ -102,14 +196,9 @@ async def test_a_storm_becomes_a_digest_that_names_every_incident(soc: Soc) -> N
     cases = [arrives(soc, 5000 + n) for n in range(60)]
     for case in cases:
         assert await hook(soc, case) == 202
-
-    def told() -> str:
-        return json.dumps([[sent.text, sent.card] for sent in chat.messages])
-
-    await soc.until(lambda: all(str(5000 + n) in told() for n in range(60)))
-    await soc.clock.advance(60)
-    assert len(chat.messages) < 20
-    assert any("new incidents" in sent.text for sent in chat.messages)
+    await within(soc, 15, lambda: all(str(5000 + n) in told(chat) for n in range(60)))
+    await pass_time(soc, 60)
+    assert len(chat.messages) < 20 and digests(chat)
     assert soc.teams.violations == []
 
 
@@ -141,13 +230,20 @@ async def test_subscribe_says_what_it_takes(soc: Soc) -> None:
     assert "one of: High" in (await soc.chat().ask("subscribe purple")).text
 
 
-async def test_the_poll_finds_what_no_webhook_named(clock: FakeClock, tmp_path: Path) -> None:
-    async with running(clock, tmp_path, ENRICH="off", POLL_SECONDS="10") as soc:
+@pytest.mark.parametrize("hooks", [0, 20])
+async def test_poll_and_webhook_announce_once_whoever_is_first(
+    clock: FakeClock, tmp_path: Path, hooks: int
+) -> None:
+    async with running(clock, tmp_path, ENRICH="off", POLL_SECONDS="2") as soc:
         chat = await subscribed(soc)
-        arrives(soc, 4007)
+        await pass_time(soc, 1.75)
+        case = arrives(soc, 4007)
+        polling = asyncio.create_task(soc.clock.advance(0.5))
+        await asyncio.gather(polling, *(hook(soc, case) for _ in range(hooks)))
         await soc.until(lambda: about(chat, 4007))
-        await soc.clock.advance(60)
-        assert len(about(chat, 4007)) == 1
+        await pass_time(soc, 20)
+        [sent] = about(chat, 4007)
+        assert len(sent.history) == 1
 
 
 async def test_post_writes_the_playbook_once_with_no_place_subscribed(
@@ -163,9 +259,22 @@ async def test_post_writes_the_playbook_once_with_no_place_subscribed(
         assert (len(case.tasks), len(case.comments)) == (tasks, comments)
 
 
+async def test_what_came_while_nobody_watched_is_prepared_too(
+    clock: FakeClock, tmp_path: Path
+) -> None:
+    bot = running(clock, tmp_path, ENRICH="post", POLL_SECONDS="0")
+    async with bot as soc:
+        await pass_time(soc, 2)
+        await bot.stop()
+        case = arrives(soc, 4011)
+        await clock.advance(600)
+        await bot.start()
+        await soc.until(lambda: any("KQL to run" in json.dumps(t) for t in case.tasks.values()))
+
+
 async def test_suggest_prepares_the_card_and_a_click_adds(clock: FakeClock, tmp_path: Path) -> None:
     async with running(clock, tmp_path, ENRICH="suggest", POLL_SECONDS="0") as soc:
-        chat = await subscribed(soc)
+        chat, there = await subscribed(soc), await subscribed(soc)
         case = arrives(soc, 4009)
         await hook(soc, case)
         await soc.until(
@@ -176,3 +285,17 @@ async def test_suggest_prepares_the_card_and_a_click_adds(clock: FakeClock, tmp_
         card = await chat.click(sent, "Add query")
         assert "Incident 4009" in json.dumps(card["value"])
         assert any("KQL to run" in json.dumps(task) for task in case.tasks.values())
+        await soc.until(lambda: "Added to the incident by Ana" in told(there))
+
+
+async def test_a_message_that_got_no_id_is_not_sent_again(soc: Soc) -> None:
+    chat = await subscribed(soc)
+    soc.teams.nameless = True
+    case = arrives(soc, 4090)
+    await hook(soc, case)
+    await soc.until(lambda: about(chat, 4090))
+    case.incident["properties"]["severity"] = "Low"
+    soc.world.touch(case)
+    await hook(soc, case)
+    await pass_time(soc, 60)
+    assert len(about(chat, 4090)) == 1

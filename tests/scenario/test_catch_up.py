@@ -131,7 +131,7 @@ async def test_only_the_one_who_asked_shares(soc: Soc) -> None:
         ({"shared": None}, "nothing that I can do"),
         ({"proposal": "p-forged"}, "too old, or not mine"),
         ({"proposal": ["x"]}, "nothing that I can do"),
-        ({"proposal": "x" * 5_000}, "nothing that I can do"),
+        ({"proposal": "x" * 500}, "nothing that I can do"),
     ],
 )
 async def test_forged_sharing_is_refused(soc: Soc, changes: dict[str, Any], says: str) -> None:

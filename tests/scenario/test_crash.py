@@ -23,6 +23,7 @@ from bot.clock import SystemClock
 from sandbox.run import PACE as SANDBOX_PACE
 from sandbox.run import add_services
 from sandbox.world import RESOURCE_GROUP, SUBSCRIPTION, WORKSPACE, WORKSPACE_ID, Fault, load
+from tests.scenario.announcing import about, arrives, hook
 from tests.scenario.conftest import Chat, Soc
 from tests.teams_double import Sent, Teams
 
@@ -73,6 +74,8 @@ async def two_replicas(
             "PATH": os.environ["PATH"],
             "AZURE_OPENAI_BASE_URL": f"{base}/openai/v1/",
             "ARM_ENDPOINT": base,
+            "LOG_ANALYTICS_ENDPOINT": base,
+            "KQL_CHECKERS": "0",
             "SENTINEL_SUBSCRIPTION_ID": SUBSCRIPTION,
             "SENTINEL_RESOURCE_GROUP": RESOURCE_GROUP,
             "SENTINEL_WORKSPACE": WORKSPACE,
@@ -176,6 +179,27 @@ async def test_two_replicas_answer_a_conversation_in_order(tmp_path: Path) -> No
         }
         for word, message in zip(words, chat.messages, strict=True):
             assert message.text.startswith(openings[word])
+
+
+@pytest.mark.timeout(120)
+async def test_a_kill_before_an_incident_is_announced(tmp_path: Path) -> None:
+    async with two_replicas(tmp_path) as (soc, first, second):
+        await asyncio.gather(first.start(), second.start())
+        chat = soc.chat("groupChat")
+        await chat.say("subscribe")
+        await eventually(lambda: chat.messages)
+        held = asyncio.Event()
+        fault = Fault("POST", "/alerts", hold=held)
+        soc.world.faults.append(fault)
+        await hook(soc, arrives(soc, 4900))
+        await eventually(lambda: fault.count == 0)
+        await first.end(signal.SIGKILL)
+        held.set()
+        assert about(chat, 4900) == []
+        assert await eventually(lambda: about(chat, 4900)) < 20
+        assert await second.end(signal.SIGTERM) == 0
+        assert len(about(chat, 4900)) == 1
+        assert soc.teams.violations == []
 
 
 @pytest.mark.timeout(60)

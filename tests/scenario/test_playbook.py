@@ -17,10 +17,11 @@ from bot.cards import Card
 from bot.desk.desk import Desk
 from bot.desk.enrich import enrich, post
 from bot.domain.incident import IncidentRef
+from bot.domain.proposal import Proposal
 from bot.opening import opened
 from tests.cards.samples import playbook_card
 from tests.clock import FakeClock
-from tests.scenario.conftest import Chat, Soc, find_button, running
+from tests.scenario.conftest import TENANT, Chat, Soc, find_button, running
 
 BEN = {"name": "Ben Becker", "analyst": "66666666-6666-4666-8666-666666666666"}
 
@@ -43,6 +44,11 @@ async def replicas(clock: FakeClock, tmp_path: Path) -> AsyncIterator[Replicas]:
         session = await parts.enter_async_context(ClientSession())
         other = await opened(bot.settings, session, {}, clock, parts)
         yield Replicas(soc, other.desk)
+
+
+def card_in(chat: Chat, proposal: Proposal) -> Card:
+    """The playbook as its card shows it in this chat."""
+    return playbook_card(proposal.shown_in(TENANT, chat.conversation))
 
 
 async def press(chat: Chat, card: Card, title: str) -> tuple[int, Any]:
@@ -115,13 +121,14 @@ async def test_parts_are_added_one_by_one_and_all_together(replicas: Replicas) -
     comments, tasks = counts(soc, 3177)
     chat, other = soc.chat("groupChat"), soc.chat("channel", **BEN)
 
-    status, body = await press(chat, playbook_card(prepared.proposal), "Add as comment")
+    status, body = await press(chat, card_in(chat, prepared.proposal), "Add as comment")
     assert status == 200
     card = body["value"]
     assert counts(soc, 3177) == (comments + 1, tasks)
     assert "Added as a comment by Ana Analyst" in json.dumps(card)
     assert find_button(card, "Add as comment") is None
 
+    card = (await other.ask("incident 3177")).card
     status, body = await press(other, card, f"Add the other {len(prepared.proposal.items) - 1}")
     assert status == 200 and "by Ben Becker" in json.dumps(body["value"])
     added = len(prepared.proposal.tasks) + 1
@@ -130,7 +137,7 @@ async def test_parts_are_added_one_by_one_and_all_together(replicas: Replicas) -
     assert written[-1]["title"] == "KQL to run"
     assert all("Added by Ben Becker with Casemate" in each["description"] for each in written)
 
-    await press(chat, body["value"], "Tasks also as a comment")
+    await press(other, body["value"], "Tasks also as a comment")
     assert counts(soc, 3177) == (comments + 2, tasks + added)
     assert await post(replicas.desk, prepared) == ()
     assert counts(soc, 3177) == (comments + 2, tasks + added)
@@ -138,24 +145,26 @@ async def test_parts_are_added_one_by_one_and_all_together(replicas: Replicas) -
 
 async def test_clicks_at_once_in_two_places_write_once(replicas: Replicas) -> None:
     soc = replicas.soc
-    card = playbook_card((await enrich(replicas.desk, replicas.ref(3178))).proposal)
+    prepared = (await enrich(replicas.desk, replicas.ref(3178))).proposal
     comments, tasks = counts(soc, 3178)
     chats = [soc.chat("channel"), soc.chat("groupChat", **BEN)] * 3
-    said = await asyncio.gather(*(press(chat, card, "Add all") for chat in chats))
+    cards = [(chat, card_in(chat, prepared)) for chat in chats]
+    said = await asyncio.gather(*(press(chat, card, "Add all") for chat, card in cards))
     assert [status for status, _ in said] == [200] * 6
-    items = sum(title == "Add task" for title in titles(card)) + 1
+    items = sum(title == "Add task" for title in titles(cards[0][1])) + 1
     assert counts(soc, 3178) == (comments + 1, tasks + items)
     assert len(soc.writes()) == items + 1
 
 
 async def test_a_click_that_does_not_match_its_item_is_refused(replicas: Replicas) -> None:
     soc = replicas.soc
-    card = playbook_card((await enrich(replicas.desk, replicas.ref(3177))).proposal)
-    action = find_button(card, "Add as comment")
+    prepared = (await enrich(replicas.desk, replicas.ref(3177))).proposal
+    chat = soc.chat()
+    action = find_button(card_in(chat, prepared), "Add as comment")
     assert action is not None
     for wrong in ({"as": "task"}, {"item": 99}, {"item": "none"}, {"as": "note"}):
         forged = {**action, "data": {**action["data"], **wrong}}
-        _, body = await press(soc.chat(), {"actions": [forged]}, "Add as comment")
+        _, body = await press(chat, {"actions": [forged]}, "Add as comment")
         assert "AdaptiveCard" not in body["type"] or "Added" not in json.dumps(body)
     assert soc.writes() == []
 
@@ -163,7 +172,7 @@ async def test_a_click_that_does_not_match_its_item_is_refused(replicas: Replica
 async def test_the_prepared_query_runs(replicas: Replicas) -> None:
     chat = replicas.soc.chat()
     prepared = await enrich(replicas.desk, replicas.ref(3177))
-    run = find_button(playbook_card(prepared.proposal), "Run", "Action.Submit")
+    run = find_button(card_in(chat, prepared.proposal), "Run", "Action.Submit")
     assert run is not None
     rows = await chat.submit(run["data"])
     assert "Incident 3177: the query returned" in rows.text

@@ -60,7 +60,7 @@ async def test_what_stands_for_the_card_is_no_markup(soc: Soc) -> None:
     found = await paste(soc.chat(), {"url": DEFENDER})
     text = found["attachments"][0]["preview"]["content"]["text"]
     assert "<" not in text and "https://" not in text
-    assert "&lt;img" in text and "&amp; more" in text
+    assert "&lt; img" in text and "&amp; more" in text
 
 
 @pytest.mark.parametrize(

@@ -3,12 +3,14 @@ fixture `open_store`: each call opens another store over the same fresh database
 
 import asyncio
 from collections import Counter
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta, timezone
+from typing import Any
 
 import pytest
 
+from bot.domain.chain import Mark, break_between
 from bot.domain.incident import IncidentRef
 from bot.domain.proposal import Item, Proposal, Provenance, Write
 from bot.domain.transcript import Thread, Turn
@@ -75,6 +77,17 @@ async def nothing_of(store: Store, key: str) -> bool:
         and await store.proposal(f"proposal {key}") is None
         and await store.audit(INCIDENT, 9) == ()
     )
+
+
+async def intact(store: Store) -> list[Mapping[str, Any]]:
+    """The items of the audit's chain, which holds."""
+    ends, links = await store.ends(), await store.links(0, 9999)
+    at = ends.anchor
+    for link in links:
+        assert break_between(at, link) is None
+        at = link.mark
+    assert at == ends.head
+    return [link.item for link in links]
 
 
 async def drain(store: Store, owner: str, worked: list[Claim]) -> None:
@@ -496,6 +509,22 @@ class StoreContract:
         assert await other.kept("schema/soc?#\\/é") == {}
         assert await other.kept("schema") is None
 
+    async def test_numbers_add_up_over_processes_and_begin_anew_each_period(
+        self, open_store: OpenStore
+    ) -> None:
+        store, other = await open_store(), await open_store()
+        both = "tokens/contoso/ana/\\#?", "tokens/contoso"
+        assert await store.tally(both, "2026-11-24", 0, NOW) == (0, 0)
+        assert await store.tally(both, "2026-11-24", 7, NOW) == (7, 7)
+        assert await other.tally(both[1:], "2026-11-24", 5, NOW) == (12,)
+        adding = [each.tally(both, "2026-11-24", 1, NOW) for each in (store, other) for _ in "123"]
+        await asyncio.gather(*adding)
+        assert await store.tally(both, "2026-11-24", 0, NOW) == (13, 18)
+        assert await other.tally(both, "2026-11-25", 0, NOW) == (0, 0)
+        assert await other.tally(both, "2026-11-25", 2, NOW) == (2, 2)
+        # A process whose clock is behind counts for the day that has begun.
+        assert await store.tally(both, "2026-11-24", 3, NOW) == (5, 5)
+
     async def test_the_audit_gives_the_newest_lines_oldest_first(self, store: Store) -> None:
         lines = [line(f"step {n}", NOW + timedelta(seconds=n)) for n in range(5)]
         for item in (*lines, lines[4]):
@@ -505,6 +534,70 @@ class StoreContract:
         assert await store.audit(INCIDENT, 9) == (*lines, lines[4])
         assert await store.audit(INCIDENT, 3) == (lines[3], lines[4], lines[4])
         assert await store.audit(OTHER_INCIDENT, 9) == (line("elsewhere", incident=OTHER_INCIDENT),)
+
+    # the audit's chain
+
+    async def test_everything_that_is_recorded_is_one_chain(self, store: Store) -> None:
+        assert await intact(store) == []
+        await store.accept(claim("a"))
+        await store.take(CHAT, "me", NOW, LEASE)
+        await store.commit(outcome("a"), "me")
+        await store.commit(outcome("a"), "me")
+        await store.end_write(write("jane"), line("added"))
+        await store.end_write(write("jane"), line("added"))
+        await store.record(line("Ünïcode \U0001f6a8 \u202e \x00", incident=None))
+        recorded = await intact(store)
+        assert [item["action"] for item in recorded[:3]] == ["asked a", "answered a", "added"]
+        assert len(recorded) == 4
+
+    async def test_an_item_names_all_it_is_about(self, store: Store) -> None:
+        item = replace(line("asked"), incident_number=42)
+        await store.record(item)
+        assert await store.audit(INCIDENT, 9) == (item,)
+        [kept] = await intact(store)
+        assert kept["incident"] == {"workspace": "main", "id": INCIDENT.id}
+        assert (kept["incident_number"], kept["detail"]) == (42, {"tokens": 7, "ids": ["a"]})
+
+    async def test_two_stores_append_to_one_chain(self, open_store: OpenStore) -> None:
+        stores = [await open_store(), await open_store()]
+        await asyncio.gather(*(stores[n % 2].record(line(f"step {n}")) for n in range(60)))
+        recorded = await intact(stores[0])
+        assert {item["action"] for item in recorded} == {f"step {n}" for n in range(60)}
+        assert (await stores[0].ends()).head.seq == 60
+
+    async def test_links_come_in_pages(self, store: Store) -> None:
+        for n in range(5):
+            await store.record(line(f"step {n}"))
+        assert [link.seq for link in await store.links(0, 2)] == [1, 2]
+        assert [link.seq for link in await store.links(2, 9)] == [3, 4, 5]
+        assert await store.links(5, 9) == ()
+
+    async def test_what_is_swept_leaves_a_chain(self, store: Store) -> None:
+        ages = [9, 8, 1, 7, 0]
+        for age in ages:
+            await store.record(line(f"{age} days ago", NOW - timedelta(days=age)))
+        await store.sweep_audit(NOW - timedelta(days=10))
+        assert (await store.ends()).anchor == Mark()
+        gone = await store.links(0, 2)
+        await store.sweep_audit(NOW - timedelta(days=2))
+        kept = [item["action"] for item in await intact(store)]
+        assert kept == ["1 days ago", "7 days ago", "0 days ago"], "nothing out of the middle"
+        assert (await store.ends()).anchor == gone[-1].mark
+        await store.sweep_audit(NOW - timedelta(days=2))
+        assert (await store.ends()).anchor == gone[-1].mark
+
+    async def test_a_chain_goes_on_where_all_of_it_was_swept(self, store: Store) -> None:
+        await store.record(line("old", LONG_AGO))
+        await store.sweep_audit(NOW)
+        assert await intact(store) == []
+        await store.record(line("new"))
+        assert [item["action"] for item in await intact(store)] == ["new"]
+        assert (await store.ends()).head.seq == 2
+
+    async def test_the_chats_sweep_leaves_the_audit_alone(self, store: Store) -> None:
+        await store.record(line("asked", LONG_AGO))
+        await store.sweep(NOW, KEEP)
+        assert len(await intact(store)) == 1
 
     # the sweep
 
@@ -521,8 +614,8 @@ class StoreContract:
             await store.begin_write(write(proposal=key, at=at))
             await store.share(proposal(key), True, NOW)
             await store.set_focus("contoso", key, "jane", INCIDENT, at)
+            await store.keep(key, {"tables": []}, at)
         await store.accept(replace(claim("owed"), accepted=LONG_AGO))
-        await store.keep("schema/soc", {"tables": []}, LONG_AGO)
         await store.record(line("asked", LONG_AGO))
 
         await store.sweep(NOW, KEEP)
@@ -534,7 +627,7 @@ class StoreContract:
         assert await store.focus("contoso", "old", "jane") is None
         assert await store.focus("contoso", "new", "jane") == INCIDENT
         assert await store.audit(INCIDENT, 9) == (line("asked", LONG_AGO),)
-        assert await store.kept("schema/soc") == {"tables": []}
+        assert (await store.kept("old"), await store.kept("new")) == (None, {"tables": []})
         assert await store.waiting(NOW) == (CHAT,)
         assert not await store.accept(claim("finished new", "new"))
         assert not await store.accept(claim("owed"))

@@ -10,8 +10,9 @@ from bot.azure.cosmos import CosmosStore
 from bot.azure.cosmos_containers import CONTAINERS
 from bot.azure.cosmos_database import Database
 from bot.ports import Store
+from bot.ports.outgoing import Outbox
 from tests.store.contract import KEEP, OpenStore, StoreContract
-from tests.store.outbox_contract import OutboxContract
+from tests.store.outbox_contract import OpenOutbox, OutboxContract
 
 ACCOUNT = os.environ.get("COSMOS_TEST_ENDPOINT", "")
 
@@ -19,6 +20,14 @@ ACCOUNT = os.environ.get("COSMOS_TEST_ENDPOINT", "")
 @pytest.fixture
 def open_store(open_cosmos: OpenStore) -> OpenStore:
     return open_cosmos
+
+
+@pytest.fixture
+def open_outbox(open_store: OpenStore) -> OpenOutbox:
+    async def open_outbox() -> Outbox:
+        return (await open_store()).outbox
+
+    return open_outbox
 
 
 class TestCosmos(StoreContract):

@@ -13,6 +13,7 @@ from bot.azure.cosmos import CosmosStore
 from bot.azure.cosmos_calls import Tokens, call
 from bot.azure.cosmos_containers import CONTAINERS
 from bot.azure.cosmos_items import MOST_BYTES, name
+from bot.domain.chain import Mark, break_between
 from bot.domain.proposal import Item
 from bot.errors import CasemateError, StoreError
 from bot.ports import Erased, Outcome
@@ -32,7 +33,7 @@ from tests.store.contract import (
     turn,
     write,
 )
-from tests.store.outbox_contract import CHANNEL, TEAM, place
+from tests.store.outbox_contract import NO_REST, OTHER_ROOM, ROOM, only, subscription, tell
 
 Fault = Callable[[str, web.Request], web.Response | None]
 
@@ -62,6 +63,19 @@ def before(operation: str, act: Callable[[], object]) -> Fault:
     return fault
 
 
+def after(times: int, then: Fault) -> Fault:
+    """So many requests of a kind that `then` refuses are done first."""
+    left = [times]
+
+    def fault(operation: str, request: web.Request) -> web.Response | None:
+        if (refusal := then(operation, request)) is not None and left[0]:
+            left[0] -= 1
+            return None
+        return refusal
+
+    return fault
+
+
 @pytest.fixture
 async def store(open_cosmos: OpenCosmos) -> CosmosStore:
     return await open_cosmos()
@@ -77,7 +91,7 @@ async def test_a_commit_that_was_cut_short_is_completed_by_whoever_takes_over(
     dying, other = await open_cosmos(), await open_cosmos()
     await dying.accept(claim("a"))
     await dying.take(CHAT, "dying", NOW, LEASE)
-    double.faults = failing(f"create {container}")
+    double.faults = failing(f"{'batch' if container == 'audit' else 'create'} {container}")
     with pytest.raises(StoreError):
         await dying.commit(outcome("a"), "dying")
     double.faults = lambda *_: None
@@ -189,21 +203,102 @@ async def test_a_state_that_changes_again_and_again_is_given_up_on(
     double: CosmosDouble, store: CosmosStore
 ) -> None:
     outbox = store.outbox
-    await outbox.notice(INCIDENT, "new", [TEAM], NOW)
+    await outbox.notice(INCIDENT, "new", [ROOM], NOW)
     changes = iter(range(99))
 
     def changing(operation: str, _: web.Request) -> None:
         if operation == "batch outbox":
-            item = double.item("outbox", TEAM, name(INCIDENT.workspace, INCIDENT.id))
+            item = double.item("outbox", ROOM, name(INCIDENT.workspace, INCIDENT.id))
             item["_etag"] = f'"changed {next(changes)}"'
 
     double.faults = changing
     with pytest.raises(StoreError, match="busy"):
         await outbox.notice(INCIDENT, "closed", [], NOW)
     with pytest.raises(StoreError, match="busy"):
-        await outbox.sent(TEAM, {INCIDENT: "new"}, "1700", NOW)
+        await tell(outbox)
     double.faults = before("batch outbox", double.collections["outbox"].items.clear)
     assert not await outbox.notice(INCIDENT, "closed", [], NOW), "it is gone with its place"
+
+
+async def test_what_is_wanted_and_what_is_sent_at_once_are_both_kept(
+    open_cosmos: OpenCosmos,
+) -> None:
+    one, two = [(await open_cosmos()).outbox for _ in range(2)]
+    await one.notice(INCIDENT, "new", [ROOM], NOW)
+    sending = replace(await only(one), sent="new", activity="1700")
+    await asyncio.gather(one.notice(INCIDENT, "closed", [], NOW), two.sent([sending], NOW, NO_REST))
+    assert await only(one) == replace(sending, wanted="closed")
+
+
+# the audit's chain
+
+
+def tampering(double: CosmosDouble, id: str) -> dict:
+    return double.item("audit", "audit", id)
+
+
+async def test_a_head_that_was_cut_back_does_not_stop_the_audit(
+    double: CosmosDouble, store: CosmosStore
+) -> None:
+    for n in range(3):
+        await store.record(line(f"step {n}"))
+    tampering(double, "ends")["head"] = {"seq": 1, "hash": tampering(double, "1")["hash"]}
+    await store.record(line("step 3"))
+    before, after = (await store.links(0, 9))[2:]
+    assert (after.seq, (await store.ends()).head) == (4, after.mark)
+    assert break_between(before.mark, after), "and that it was is seen"
+
+
+@pytest.mark.parametrize("spoiled", ["{", "z!", "[]", None])
+async def test_an_item_that_was_made_illegible_is_empty(
+    double: CosmosDouble, store: CosmosStore, spoiled: object
+) -> None:
+    await store.record(line("asked"))
+    tampering(double, "1").update(line=spoiled)
+    [link] = await store.links(0, 9)
+    assert link.item == {} and break_between(Mark(), link)
+
+
+async def test_what_has_no_time_any_more_is_not_swept(
+    double: CosmosDouble, store: CosmosStore
+) -> None:
+    for n in range(3):
+        await store.record(line(f"step {n}"))
+    for lost in ("stamp", "hash", "mark"):
+        del tampering(double, "2")[lost]
+    await store.sweep_audit(NOW + LEASE)
+    assert [link.seq for link in await store.links(0, 9)] == [2, 3]
+
+
+async def test_a_long_sweep_leaves_a_chain_after_each_of_its_steps(
+    double: CosmosDouble, store: CosmosStore
+) -> None:
+    for n in range(200):
+        await store.record(line(f"step {n}"))
+    double.faults = after(1, failing("batch audit"))
+    with pytest.raises(StoreError):
+        await store.sweep_audit(NOW + LEASE)
+    double.faults = lambda *_: None
+    anchor = (await store.ends()).anchor
+    links = await store.links(0, 999)
+    assert break_between(anchor, links[0]) is None and 0 < anchor.seq < 200
+    double.faults = before("batch audit", lambda: tampering(double, "ends").update(_etag='"x"'))
+    await store.sweep_audit(NOW + LEASE)
+    assert await store.links(0, 999) == ()
+    assert [id for _, id in double.collections["audit"].items] == ["ends"]
+    await store.sweep_audit(NOW + LEASE)
+    assert (await store.ends()).anchor == (await store.ends()).head
+
+
+async def test_an_audit_that_others_always_change_first_is_given_up_on(
+    double: CosmosDouble, open_cosmos: OpenCosmos
+) -> None:
+    store = await open_cosmos(budget=0.3)
+    double.faults = failing("batch audit", "batch documents", status=412)
+    with pytest.raises(StoreError, match="busy"):
+        await store.record(line("asked"))
+    with pytest.raises(StoreError, match="busy"):
+        await store.tally(["tokens"], "2026-11-24", 1, NOW)
 
 
 # a service that is busy, down, or says no
@@ -259,7 +354,7 @@ async def test_what_the_service_refuses_is_said_in_a_sentence(
     substatus: int,
     sentence: str,
 ) -> None:
-    double.faults = failing("read documents", status=status, substatus=substatus)
+    double.faults = failing("upsert documents", status=status, substatus=substatus)
     with caplog.at_level(logging.INFO), pytest.raises(StoreError, match=sentence) as raised:
         await store.ping()
     assert KEY not in caplog.text + repr(raised.value) and raised.value.__cause__ is None
@@ -340,7 +435,7 @@ async def test_names_of_any_length_are_told_apart(store: CosmosStore) -> None:
 
 
 async def test_what_takes_several_pages_is_read_whole(store: CosmosStore) -> None:
-    places = [place(f"{n}", seconds=n) for n in range(230)]
+    places = [subscription(f"{n:03}") for n in range(230)]
     for each in places:
         await store.outbox.subscribe(each)
     assert await store.outbox.subscriptions() == tuple(places)
@@ -361,9 +456,11 @@ async def test_the_service_deletes_what_is_too_old_and_nothing_that_is_owed(
     await store.share(proposal("proposal a"), True, NOW)
     await store.set_focus("contoso", CHAT, "jane", INCIDENT, NOW)
     await store.keep("schema", {}, NOW)
-    await store.outbox.subscribe(place(TEAM))
-    await store.outbox.notice(INCIDENT, "new", [TEAM, CHANNEL], NOW)
-    await store.outbox.sent(TEAM, {INCIDENT: "new"}, "1700", NOW)
+    await store.outbox.subscribe(subscription())
+    await store.outbox.notice(INCIDENT, "new", [ROOM, OTHER_ROOM], NOW)
+    await tell(store.outbox)
+    await store.outbox.lease("poll", "me", NOW, LEASE)
+    await store.tally(["tokens"], "2026-11-24", 1, NOW)
 
     double.now += int(KEEP.total_seconds())
 
@@ -374,10 +471,11 @@ async def test_the_service_deletes_what_is_too_old_and_nothing_that_is_owed(
     assert not await store.is_shared("proposal a")
     assert await store.focus("contoso", CHAT, "jane") is None
     assert await store.audit(INCIDENT, 9) == outcome("a").audit
-    assert await store.kept("schema") == {}
-    assert await store.outbox.subscriptions() == (place(TEAM),)
-    assert await store.outbox.waiting(NOW) == (CHANNEL,)
-    assert await store.outbox.carried(TEAM, "1700") == ()
+    assert await store.kept("schema") is None
+    assert await store.outbox.subscriptions() == (subscription(),)
+    assert not await store.outbox.announced(INCIDENT)
+    assert await store.outbox.lease("poll", "another", NOW, LEASE)
+    assert await store.tally(["tokens"], "2026-11-24", 0, NOW) == (0,)
 
 
 # opening

@@ -6,13 +6,18 @@ import threading
 from asyncio.subprocess import PIPE, Process
 from collections.abc import AsyncIterator, Iterator
 from contextlib import closing, contextmanager
+from dataclasses import replace
+from hashlib import sha256
 from pathlib import Path
 
 import pytest
 
+from bot.domain.chain import break_at_end, break_between
+from bot.domain.proposal import playbook_id
 from bot.errors import StoreError
 from bot.local.sqlite import SqliteStore
 from bot.ports import Outcome, Store
+from bot.ports.outgoing import Outbox
 from tests.store.contract import (
     CHAT,
     INCIDENT,
@@ -22,11 +27,13 @@ from tests.store.contract import (
     OpenStore,
     StoreContract,
     claim,
+    intact,
+    line,
     outcome,
     proposal,
     turn,
 )
-from tests.store.outbox_contract import OutboxContract
+from tests.store.outbox_contract import OpenOutbox, OutboxContract
 
 ROOT = Path(__file__).parents[2]
 
@@ -51,12 +58,27 @@ async def open_store(path: Path) -> AsyncIterator[OpenStore]:
         await store.close()
 
 
+@pytest.fixture
+async def open_outbox(path: Path) -> AsyncIterator[OpenOutbox]:
+    opened: list[SqliteStore] = []
+
+    async def open_outbox() -> Outbox:
+        store = SqliteStore(str(path), wait=30)
+        opened.append(store)
+        await store.open()
+        return store.outbox
+
+    yield open_outbox
+    for store in opened:
+        await store.close()
+
+
 class TestSqlite(StoreContract):
     """The contract, over a file."""
 
 
-class TestSqliteOutbox(OutboxContract):
-    """The outbox's contract, likewise."""
+class TestOutbox(OutboxContract):
+    """The outbox's contract, over the same file."""
 
 
 class TestInMemory:
@@ -166,7 +188,7 @@ def contents(path: Path) -> bytes:
         (garbage, "is damaged, or no SQLite database"),
         (another_program, "belongs to another program; name another file"),
         (another_version_of_another_program, "belongs to another program; name another file"),
-        (newer, "was written by a newer Casemate (its version is 99, this one reads 2)"),
+        (newer, "was written by a newer Casemate (its version is 99, this one reads 3)"),
     ],
 )
 async def test_a_file_that_is_not_ours_is_named_and_left_alone(
@@ -208,11 +230,20 @@ def layout(path: Path) -> list[tuple[str, str]]:
         return sorted(db.execute("SELECT name, sql FROM sqlite_master WHERE sql NOT NULL"))
 
 
-@pytest.fixture
-def version_1(path: Path) -> None:
-    script = (Path(__file__).parent / "version_1.sql").read_text("utf-8")
+def older(path: Path, version: int) -> None:
+    script = (Path(__file__).parent / f"version_{version}.sql").read_text("utf-8")
     with closing(sqlite3.connect(path)) as db:
         db.executescript(script)
+
+
+@pytest.fixture
+def version_1(path: Path) -> None:
+    older(path, 1)
+
+
+@pytest.fixture
+def version_2(path: Path) -> None:
+    older(path, 2)
 
 
 async def test_an_older_file_is_brought_up_to_date_and_keeps_all_it_has(
@@ -234,7 +265,7 @@ async def test_an_older_file_is_brought_up_to_date_and_keeps_all_it_has(
     await fresh.close()
     assert layout(path) == layout(tmp_path / "fresh.db")
     with closing(sqlite3.connect(path)) as db:
-        assert db.execute("PRAGMA user_version").fetchone() == (2,)
+        assert db.execute("PRAGMA user_version").fetchone() == (3,)
 
 
 async def test_an_update_that_fails_leaves_the_older_file_as_it_was(version_1, path: Path) -> None:
@@ -246,6 +277,111 @@ async def test_an_update_that_fails_leaves_the_older_file_as_it_was(version_1, p
     assert layout(path) == before
     with closing(sqlite3.connect(path)) as db:
         assert db.execute("PRAGMA user_version").fetchone() == (1,)
+
+
+async def test_an_audit_that_had_no_chain_gets_one_in_its_order(
+    version_2, open_store: OpenStore
+) -> None:
+    stores = await asyncio.gather(*(open_store() for _ in range(4)))
+    store = stores[0]
+    items = await intact(store)
+    actions = ["question", "kql", "run", "feedback", "write"]
+    assert [item["action"] for item in items] == actions
+    assert [item["incident_number"] for item in items] == [42, 42, 42, 0, 42]
+    assert [item.action for item in await store.audit(INCIDENT, 9)] == [
+        "question",
+        "write",
+        "kql",
+        "run",
+    ]
+    await store.record(line("closed"))
+    assert [item["action"] for item in await intact(store)] == [*actions, "closed"]
+
+
+async def test_an_older_audit_holds_no_questions_any_more(
+    version_2, path: Path, open_store: OpenStore
+) -> None:
+    store = await open_store()
+    question, kql, run, *_ = await intact(store)
+    asked = "is the Müller account breached?"
+    assert question["detail"]["question_sha256"] == sha256(asked.encode()).hexdigest()
+    assert set(kql["detail"]) >= {"question_sha256", "query_sha256", "outcome"}
+    assert run["detail"]["query"] == "OfficeActivity | take 5", "what was run was done"
+    await store.forget_analyst("contoso", "jane")
+    await store.close()
+    left = contents(path)
+    assert b"breached" not in left and b"mailbox" not in left and b"mueller" not in left
+    assert b"OfficeActivity | take 5" in left
+
+
+async def test_what_an_older_version_prepared_gets_buttons_that_nobody_can_guess(
+    version_2, open_store: OpenStore
+) -> None:
+    store = await open_store()
+    prepared = await store.proposal(playbook_id(INCIDENT))
+    assert prepared is not None and len(prepared.secret) >= 22
+    assert prepared.button_id("contoso", CHAT) != replace(prepared, secret="").button_id(
+        "contoso", CHAT
+    )
+    asked = await store.proposal("p")
+    assert asked == proposal("p") and asked.secret == ""
+
+
+async def test_a_chaining_that_fails_leaves_the_older_file_as_it_was(version_2, path: Path) -> None:
+    before = layout(path)
+    with closing(sqlite3.connect(path, isolation_level=None)) as db:
+        db.execute("UPDATE audit SET item = ? WHERE seq = 3", (b"{",))
+    with pytest.raises(StoreError, match="can no longer be read"):
+        await SqliteStore(str(path)).open()
+    assert layout(path) == before
+
+
+# somebody else at the audit
+
+
+async def broken(store: Store) -> int | None:
+    """The first number at which the chain does not hold."""
+    ends = await store.ends()
+    at = ends.anchor
+    for link in await store.links(at.seq, 99):
+        if found := break_between(at, link):
+            return found.seq
+        at = link.mark
+    found = break_at_end(at, ends.head)
+    return found.seq if found else None
+
+
+@pytest.mark.parametrize(
+    ("tampering", "seq"),
+    [
+        ("UPDATE audit SET item = CAST(replace(item, 'Jane', 'Joe') AS BLOB) WHERE seq = 3", 3),
+        ("UPDATE audit SET hash = '' WHERE seq = 5", 5),
+        ("UPDATE audit SET previous = '' WHERE seq = 2", 2),
+        ("DELETE FROM audit WHERE seq = 2", 2),
+        ("DELETE FROM audit WHERE seq > 3", 4),
+        ("DELETE FROM audit", 1),
+        (
+            "UPDATE audit SET seq = -seq; UPDATE audit SET seq = 4 WHERE seq = -2;"
+            "UPDATE audit SET seq = 2 WHERE seq = -4; UPDATE audit SET seq = -seq WHERE seq < 0",
+            2,
+        ),
+        ("DELETE FROM audit WHERE seq <= 2", 1),
+        ("DELETE FROM kept", 6),
+        ('UPDATE kept SET body = \'{"seq":2,"hash":""}\'', 6),
+    ],
+)
+async def test_tampering_shows_and_the_recording_goes_on(
+    path: Path, open_store: OpenStore, tampering: str, seq: int
+) -> None:
+    store = await open_store()
+    for n in range(5):
+        await store.record(line(f"step {n}"))
+    with closing(sqlite3.connect(path, isolation_level=None)) as db:
+        db.executescript(tampering)
+    for _ in range(3):
+        await store.record(line("later"))
+    assert await broken(store) == seq
+    assert len(await store.links(5, 9)) == 3
 
 
 # trouble while it is open

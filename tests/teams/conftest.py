@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import sqlite3
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, closing
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -63,6 +64,7 @@ class Edges:
     service_url: str
     database: Path
     url: str = ""
+    headers: dict[str, str] = field(default_factory=dict)
     stack: AsyncExitStack = field(default_factory=AsyncExitStack)
     respond: Callable[[Said, Courier], Awaitable[Answered]] | None = None
     click: Callable[[Clicked], Awaitable[Clicking]] | None = None
@@ -153,6 +155,8 @@ def environment(tmp_path: Path, **changes: str) -> dict[str, str]:
     return {
         "AZURE_OPENAI_BASE_URL": f"{nowhere}/openai/v1/",
         "ARM_ENDPOINT": nowhere,
+        "LOG_ANALYTICS_ENDPOINT": nowhere,
+        "KQL_CHECKERS": "0",
         "SENTINEL_SUBSCRIPTION_ID": TENANT,
         "SENTINEL_RESOURCE_GROUP": "soc",
         "SENTINEL_WORKSPACE": "soc-logs",
@@ -257,3 +261,53 @@ async def edges(
     app.router.add_post("/api/messages", handler.messages)
     found.url = await serve(stack, app)
     return found
+
+
+# a bot with an identity of its own
+
+Start = Callable[..., Awaitable[Edges]]
+
+
+@pytest.fixture
+def start(
+    stack: AsyncExitStack,
+    clock: FakeClock,
+    teams: Teams,
+    http: ClientSession,
+    service_url: str,
+    tmp_path: Path,
+    issuer: IdentityProvider,
+) -> Start:
+    async def start(**names: str) -> Edges:
+        settings = authenticated(tmp_path, issuer, **names)
+        return await application_at(stack, settings, clock, teams, http, service_url)
+
+    return start
+
+
+@pytest.fixture
+async def bot(start: Start) -> Edges:
+    return await start()
+
+
+def bearer(token: str) -> dict[str, str]:
+    return {"Authorization": f"Bearer {token}"}
+
+
+def kept(bot: Edges) -> int:
+    """How many activities the store ever took."""
+    with closing(sqlite3.connect(bot.database)) as db:
+        return db.execute("SELECT count(*) FROM claims").fetchone()[0]
+
+
+async def refused(bot: Edges, status: int, headers: dict[str, str], **fields: Any) -> str:
+    """Post, and see that it was turned away with a sentence and left no trace."""
+    got, body, answered = await bot.post(bot.activity(**fields), headers)
+    assert got == status, body
+    assert list(body) == ["error"]
+    assert body["error"].endswith(".")
+    assert "Traceback" not in body["error"]
+    assert ("WWW-Authenticate" in answered) == (status == 401)
+    assert kept(bot) == 0
+    assert bot.teams.requests == []
+    return body["error"]

@@ -8,21 +8,17 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import hmac
-import sqlite3
 import time
-from collections.abc import Awaitable, Callable
-from contextlib import AsyncExitStack, closing
-from pathlib import Path
+from collections.abc import Callable
 from typing import Any
 
 import jwt
 import orjson
 import pytest
-from aiohttp import ClientSession
 
 from bot.teams.activity import service_url_allowed
 from tests.clock import FakeClock
-from tests.teams.conftest import ANALYST, Edges, application_at, authenticated
+from tests.teams.conftest import ANALYST, Edges, Start, bearer, kept, refused
 from tests.teams.identity_provider import (
     APP_ID,
     ISSUER,
@@ -33,55 +29,9 @@ from tests.teams.identity_provider import (
     private_key,
     public_pem,
 )
-from tests.teams_double import Teams
 
 OTHER_TENANT = "99999999-9999-4999-8999-999999999999"
-Start = Callable[..., Awaitable[Edges]]
-
-
-@pytest.fixture
-def start(
-    stack: AsyncExitStack,
-    clock: FakeClock,
-    teams: Teams,
-    http: ClientSession,
-    service_url: str,
-    tmp_path: Path,
-    issuer: IdentityProvider,
-) -> Start:
-    async def start(**names: str) -> Edges:
-        settings = authenticated(tmp_path, issuer, **names)
-        return await application_at(stack, settings, clock, teams, http, service_url)
-
-    return start
-
-
-@pytest.fixture
-async def bot(start: Start) -> Edges:
-    return await start()
-
-
-def bearer(token: str) -> dict[str, str]:
-    return {"Authorization": f"Bearer {token}"}
-
-
-def kept(bot: Edges) -> int:
-    """How many activities the store ever took."""
-    with closing(sqlite3.connect(bot.database)) as db:
-        return db.execute("SELECT count(*) FROM claims").fetchone()[0]
-
-
-async def refused(bot: Edges, status: int, headers: dict[str, str], **fields: Any) -> str:
-    """Post, and see that it was turned away with a sentence and left no trace."""
-    got, body, answered = await bot.post(bot.activity(**fields), headers)
-    assert got == status, body
-    assert list(body) == ["error"]
-    assert body["error"].endswith(".")
-    assert "Traceback" not in body["error"]
-    assert ("WWW-Authenticate" in answered) == (status == 401)
-    assert kept(bot) == 0
-    assert bot.teams.requests == []
-    return body["error"]
+EVIL = "https://evil.example/"
 
 
 async def test_a_good_token_gets_an_answer_and_no_token_in_the_clear(
@@ -205,6 +155,59 @@ def encode_signed(issuer: IdentityProvider, url: str, **changes: Any) -> str:
     """Sign claims that `jwt.encode` itself would refuse."""
     claims = orjson.dumps({**issuer.claims(url), **changes})
     return jwt.api_jws.encode(claims, private_key("first"), "RS256", headers={"kid": "first"})
+
+
+Row = tuple[str, Callable[[IdentityProvider, str], str], dict[str, Any] | bytes, int]
+
+
+def _good(issuer: IdentityProvider, url: str) -> str:
+    return issuer.token(url)
+
+
+# The platform facts, 6.2, row by row: what was posted to the SDK, and what is answered here.
+FACTS: list[Row] = [
+    ("expired", TOKENS["expired"], {}, 401),
+    ("bad signature", _tampered, {}, 401),
+    ("malformed", TOKENS["not a token"], {}, 401),
+    ("no iss", TOKENS["no iss"], {}, 401),
+    ("alg none", TOKENS["alg none"], {}, 401),
+    ("alg HS256", _hs256_with_the_public_key, {}, 401),
+    ("bad endorsement", lambda p, url: p.token(url, key="webchat"), {}, 401),
+    ("bad JSON", _good, b"{", 400),
+    ("a JSON list", _good, b"[]", 400),
+    ("no exp", TOKENS["no exp"], {}, 401),
+    ("unknown kid", TOKENS["unknown kid"], {}, 401),
+    ("no kid", TOKENS["no kid"], {}, 401),
+    ("a key of after the rotation", lambda p, url: p.token(url, key="rotated"), {}, 202),
+    ("a key of before the rotation", lambda p, url: p.token(url, key="retired"), {}, 401),
+    ("no serviceUrl", _good, {"serviceUrl": None}, 400),
+    ("no serviceUrl, a claim of another", lambda p, _: p.token(EVIL), {"serviceUrl": None}, 400),
+    ("a serviceUrl that is not the claim's", _good, {"serviceUrl": EVIL}, 401),
+    ("no channelId", _good, {"channelId": None}, 400),
+    # Tokens carry no nonce. What is repeated is known by the activity's id, not the token.
+    ("another type, with a token seen before", _good, {"type": "typing"}, 202),
+    ("our own outbound token, to another host", _reflected, {"serviceUrl": EVIL}, 401),
+    ("our own outbound token, to ours", _reflected, {}, 401),
+    ("a token of our own tenant for us", TOKENS["our own token, of our tenant"], {}, 401),
+    ("the emulator's issuer", TOKENS["emulator"], {}, 401),
+]
+
+
+@pytest.mark.parametrize("row", FACTS, ids=lambda row: row[0])
+async def test_every_row_of_the_facts(bot: Edges, issuer: IdentityProvider, row: Row) -> None:
+    _, token, changes, status = row
+    issuer.keys = [jwk("first"), jwk("retired")]
+    before = bearer(issuer.token(bot.service_url))
+    assert (await bot.post(bot.activity(), before))[0] == 202  # the keys are known from here on
+    issuer.keys = [jwk("first"), jwk("rotated"), jwk("webchat", endorsements=["webchat"])]
+    await bot.clock.advance(10)
+    unheard = bearer(issuer.token(bot.service_url, header={"kid": "unheard-of"}))
+    assert (await bot.post(bot.activity(), unheard))[0] == 401  # which has them read again
+    headers = bearer(token(issuer, bot.service_url))
+    posted = {"data": changes} if isinstance(changes, bytes) else {"json": bot.activity(**changes)}
+    got, body, _ = await bot.post(headers=headers, **posted)
+    assert got == status
+    assert body is None if status == 202 else list(body) == ["error"]
 
 
 @pytest.mark.parametrize("case", TOKENS)
