@@ -15,11 +15,13 @@ from aiohttp import web
 from aiohttp.test_utils import TestServer
 
 from bot import doctor
+from bot.azure.cosmos_containers import CONTAINERS
 from bot.doctor import Amiss, Finding, findings
 from bot.settings import Settings
 from sandbox.run import add_services
 from sandbox.world import RESOURCE_GROUP, SUBSCRIPTION, WORKSPACE, WORKSPACE_ID, World, load
 from tests.clock import FakeClock
+from tests.cosmos_double import KEY, CosmosDouble
 from tests.scenario.conftest import _logs
 
 APP_ID = "99999999-9999-4999-8999-999999999999"
@@ -94,6 +96,19 @@ async def test_what_is_wrong_is_on_its_own_line(
     found = await sandbox.examined(**changes)
     assert not found[line].well
     assert said.lower() in found[line].said.lower()
+
+
+async def test_a_cosmos_account_is_tried_like_a_file(sandbox: Sandbox) -> None:
+    async with CosmosDouble([each.resource for each in CONTAINERS]).running() as double:
+        account = {"STORE_URL": double.url, "COSMOS_KEY": KEY}
+        store = (await sandbox.examined(**account))["store"]
+        assert (store.well, store.said) == (True, "can be written; 0 messages wait for an answer")
+        refused = (await sandbox.examined(**{**account, "COSMOS_KEY": "d3Jvbmc="}))["store"]
+        assert not refused.well and "check COSMOS_KEY" in refused.said
+        read_only = web.json_response({}, status=403)
+        double.faults = lambda asked, _: read_only if asked == "upsert documents" else None
+        refused = (await sandbox.examined(**account))["store"]
+        assert not refused.well and "role assignment" in refused.said
 
 
 async def test_a_prompt_that_cannot_be_read_is_named(sandbox: Sandbox, tmp_path: Path) -> None:

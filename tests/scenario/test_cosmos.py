@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import AsyncIterator
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
 
+from bot.auditing import Wanted, report
+from bot.azure.cosmos import CosmosStore
 from bot.azure.cosmos_containers import CONTAINERS
 from tests.clock import FakeClock
 from tests.cosmos_double import KEY, CosmosDouble
@@ -28,7 +32,18 @@ async def test_ask_and_add_as_task(clock: FakeClock, tmp_path: Path, double: Cos
     async with running(clock, tmp_path, **where(double)) as soc:
         await ask_and_add_as_task(soc)
     kept = {name: len(each.items) for name, each in double.collections.items()}
-    assert (kept["history"], kept["proposals"], kept["audit"]) == (2, 3, 3)
+    assert (kept["history"], kept["proposals"]) == (2, 3)
+    assert await recorded(double) == ["question", "question", "write"]
+
+
+async def recorded(double: CosmosDouble) -> list[str]:
+    """What is in the audit, whose chain holds."""
+    store = CosmosStore(double.url, double.database, KEY, timedelta(days=30))
+    await store.open()
+    assert await report(store, Wanted(), io.StringIO(), io.StringIO())
+    links = await store.links(0, 99)
+    await store.close()
+    return [link.item["action"] for link in links]
 
 
 async def ask_and_add_as_task(soc: Soc) -> None:
@@ -68,4 +83,5 @@ async def test_of_two_replicas_one_answers_and_both_know(
             answer.history[:] = answer.history[:1]
             assert "Ana Analyst" in str(card["value"])
         assert len(soc.case(3177).tasks) == before + 1
+        assert await recorded(double) == [*["question"] * 3, "write", "refused click"]
         assert soc.teams.violations == []

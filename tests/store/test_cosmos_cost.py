@@ -54,6 +54,7 @@ CARD = replace(
     proposal("proposal z"), items=(Item("Answer", "x" * 1_500),), message={"text": "x" * 3_000}
 )
 LINE = replace(line("asked"), detail={"evidence": "x" * 900})
+COUNTED = "tokens/contoso/jane", "tokens/contoso"
 LEFT = Outcome("z", {"reply": {"text": "x" * 3_000}}, THREAD, SAID, CARD, (LINE,))
 
 
@@ -64,6 +65,8 @@ async def store(open_cosmos: OpenCosmos) -> CosmosStore:
     for name in ("poll", "place/19:soc"):
         await store.outbox.lease(name, "me", NOW, LEASE)
     await store.keep("poll", {}, NOW)
+    await store.record(line("before"))
+    await store.tally(COUNTED, "2026-11-24", 900, NOW)
     for n in range(8):
         await store.accept(claim(f"{n}"))
         await store.take(CHAT, "me", NOW, LEASE)
@@ -77,10 +80,12 @@ async def a_turn(store: CosmosStore, meter: Meter) -> None:
     await meter("take", store.take(CHAT, "me", NOW, LEASE))
     await meter("focus", store.set_focus("contoso", CHAT, "jane", INCIDENT, NOW))
     await meter("focus", store.focus("contoso", CHAT, "jane"))
+    await meter("limits", store.tally(COUNTED, "2026-11-24", 0, NOW))
     await meter("history", store.turns(THREAD, 20))
     await meter("note", store.note("z", "me", {"activity": "1700000000000"}))
     await meter("renew, 7 times in 15 seconds", store.renew("me", NOW, LEASE), 7)
     await meter("commit", store.commit(LEFT, "me"))
+    await meter("limits", store.tally(COUNTED, "2026-11-24", 900, NOW))
     await meter("finish", store.finish("z", "me", NOW))
 
 
@@ -94,9 +99,9 @@ async def test_each_request_of_a_turn_names_one_partition(
         touched[container].add(partition)
     assert touched["conversations"] == {CHAT}
     assert touched["history"] == {f"contoso/jane/{INCIDENT.workspace}/{INCIDENT.id}"}
-    assert touched["audit"] == {f"{INCIDENT.workspace}/{INCIDENT.id}"}
+    assert (touched["audit"], touched["documents"]) == ({"audit"}, {"tallies"})
     assert len(touched["proposals"]) == 1 and None not in touched["proposals"]
-    assert touched.keys() == {"conversations", "history", "audit", "proposals"}
+    assert touched.keys() == {"conversations", "history", "audit", "proposals", "documents"}
 
 
 async def test_the_documents_say_what_it_costs(double: CosmosDouble, store: CosmosStore) -> None:
@@ -124,9 +129,10 @@ async def test_the_documents_say_what_it_costs(double: CosmosDouble, store: Cosm
     await rest("an announcement", outbox.notice(INCIDENT, "new", ["19:soc"], NOW))
     for span in (LEASE, LEASE * 0):
         await rest("an announcement", outbox.lease("place/19:soc", "me", NOW, span))
-    await rest("an announcement", outbox.pending("19:soc", NOW, 9))
+    [due] = await rest("an announcement", outbox.pending("19:soc", NOW, 9))
+    shown = replace(due, sent="new", activity="1700")
     await rest("an announcement", outbox.posted_since("19:soc", NOW))
-    await rest("an announcement", outbox.sent("19:soc", {INCIDENT: "new"}, "1700", NOW))
+    await rest("an announcement", outbox.sent([shown], NOW, LEASE))
 
     a_turn_costs = sum(turn.rows.values())
     a_second_costs = sum(idle.rows.values())
