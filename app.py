@@ -43,7 +43,10 @@ async def application(settings: Settings, clock: Clock | None = None) -> web.App
     clock = clock or SystemClock()
     async with AsyncExitStack() as parts:
         pool = aiohttp.TCPConnector(limit=256, limit_per_host=128)
-        session = await parts.enter_async_context(aiohttp.ClientSession(connector=pool))
+        # No jar: a cookie of one analyst's answer must not go with another's request.
+        jar = aiohttp.DummyCookieJar()
+        session = aiohttp.ClientSession(connector=pool, cookie_jar=jar)
+        await parts.enter_async_context(session)
         tokens = await tokens_for(settings, session, clock, parts)
         services = await opened(settings, session, tokens, clock, parts)
         desk = services.desk

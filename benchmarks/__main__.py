@@ -61,6 +61,11 @@ async def _casemate(http: aiohttp.ClientSession, services: Services, folder: Pat
         "BOT_TENANT_ID": TENANT,
         "BOT_APP_PASSWORD": "bench",
         "BOT_OPENID_METADATA": f"{services.base}/openid",
+        # A few analysts ask here what thousands would.
+        "ANALYST_REQUESTS_PER_MINUTE": "0",
+        "TENANT_REQUESTS_PER_MINUTE": "0",
+        "ANALYST_TOKENS_PER_DAY": "0",
+        "TENANT_TOKENS_PER_DAY": "0",
     }
     command = [sys.executable, ROOT / "app.py"]
     bot = await start(http, command, environment, folder / "casemate.log")

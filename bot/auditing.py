@@ -6,7 +6,7 @@ import argparse
 import json
 import re
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, TextIO, cast
@@ -16,6 +16,7 @@ from .errors import StoreError
 from .ports import AuditItem, Trail
 from .records import audit_item_of
 
+See = Callable[[Link, AuditItem | None], None]
 _PAGE = 1_000
 _MARK = re.compile(r"([1-9][0-9]{0,17}):([0-9a-f]{64})")
 
@@ -65,33 +66,45 @@ async def report(trail: Trail, wanted: Wanted, out: TextIO, errors: TextIO) -> b
 
     True where the chain holds. Raises StoreError.
     """
-    ends = await trail.ends()
-    noted = [mark for mark in (ends.head, wanted.known) if mark]
-    followed = _Followed(ends.anchor, noted)
     shown = 0
+
+    def show(link: Link, item: AuditItem | None) -> None:
+        nonlocal shown
+        if wanted.shows(item):
+            shown += 1
+            print(_as_json(link) if wanted.as_json else _as_text(link, item), file=out)
+
+    holds, verdict = await follow(trail, wanted.known, show)
+    if shown and not wanted.as_json:
+        print(file=out)
+    print(verdict, file=errors if wanted.as_json else out)
+    return holds
+
+
+async def follow(trail: Trail, known: Mark | None, see: See) -> tuple[bool, str]:
+    """Let `see` see each item in order; whether the chain holds, and a verdict that says so.
+
+    An item that cannot be read is None. Raises StoreError.
+    """
+    ends = await trail.ends()
+    noted = [mark for mark in (ends.head, known) if mark]
+    followed = _Followed(ends.anchor, noted)
     while links := await trail.links(followed.last.seq, _PAGE):
         swept = (await trail.ends()).anchor
         for link in links:
             followed.over(link, swept)
-            item = _read(link)
-            if wanted.shows(item):
-                shown += 1
-                print(_as_json(link) if wanted.as_json else _as_text(link, item), file=out)
+            see(link, _read(link))
     broken = followed.broken
     for mark in noted:
         broken = broken or break_at_end(followed.last, mark)
-    verdict = _broken(broken) if broken else _holds(ends, wanted, followed.last)
-    if shown and not wanted.as_json:
-        print(file=out)
-    print(verdict, file=errors if wanted.as_json else out)
-    return broken is None
+    return broken is None, _broken(broken) if broken else _holds(ends, known, followed.last)
 
 
 def _broken(found: Break) -> str:
     return f"The chain is broken at item {found.seq}. {found.sentence}"
 
 
-def _holds(ends: Ends, wanted: Wanted, last: Mark) -> str:
+def _holds(ends: Ends, known: Mark | None, last: Mark) -> str:
     if last.seq == ends.anchor.seq:
         count = "no item"
     else:
@@ -99,10 +112,10 @@ def _holds(ends: Ends, wanted: Wanted, last: Mark) -> str:
     lines = [f"The chain holds: {count}."]
     if ends.anchor.seq:
         lines.append(f"Up to item {ends.anchor.seq}, they were older than AUDIT_DAYS and deleted.")
-    if wanted.known and wanted.known.seq <= ends.anchor.seq:
-        lines.append(f"Item {wanted.known.seq}, which you noted, is one of them.")
-    elif wanted.known:
-        lines.append(f"Item {wanted.known.seq} is the one that you noted.")
+    if known and known.seq <= ends.anchor.seq:
+        lines.append(f"Item {known.seq}, which you noted, is one of them.")
+    elif known:
+        lines.append(f"Item {known.seq} is the one that you noted.")
     if last.seq:
         lines.append(
             f"The head is {last}\nNote it elsewhere, and give it to --head another day: it shows "
@@ -144,7 +157,7 @@ def _value(value: Any) -> str:
 
 
 def _joined(parts: Sequence[str]) -> str:
-    return _printable(" · ".join(filter(None, parts)))
+    return printable(" · ".join(filter(None, parts)))
 
 
 def _read(link: Link) -> AuditItem | None:
@@ -159,7 +172,7 @@ def _read(link: Link) -> AuditItem | None:
     return item if is_item and isinstance(cast(Any, item.detail), dict) else None
 
 
-def _printable(text: str) -> str:
+def printable(text: str) -> str:
     """Names and queries are not to steer a terminal, or to turn its text around."""
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 
@@ -167,7 +180,7 @@ def _printable(text: str) -> str:
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare what the command takes."""
     parser.add_argument("--incident", default="", metavar="N", help="its number or resource name")
-    parser.add_argument("--since", type=_moment, metavar="TIME", help="UTC: 2026-11-24T09:00")
+    parser.add_argument("--since", type=moment, metavar="TIME", help="UTC: 2026-11-24T09:00")
     parser.add_argument("--json", action="store_true", help="one item a line, with its hashes")
     parser.add_argument("--verify", action="store_true", help="print no items")
     parser.add_argument("--head", type=_mark, metavar="N:HASH", help="a head that was noted before")
@@ -179,7 +192,8 @@ def wanted(chosen: argparse.Namespace) -> Wanted:
     return Wanted(chosen.incident, chosen.since, chosen.json, chosen.verify, chosen.head)
 
 
-def _moment(text: str) -> datetime:
+def moment(text: str) -> datetime:
+    """Read a moment from the command line; without a time zone it is UTC."""
     try:
         at = datetime.fromisoformat(text)
     except ValueError:

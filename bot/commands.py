@@ -15,7 +15,7 @@ from aiohttp import web
 from prompts import load
 from prompts.playbook import playbook
 
-from . import auditing, doctor, redaction, serving
+from . import auditing, doctor, rated, redaction, serving
 from .errors import CasemateError
 from .ports import Trail
 from .settings import Settings, from_process, prompts_dir
@@ -44,6 +44,8 @@ def run(
     checked.add_argument("folder", type=Path, nargs="?", help="instead of PROMPTS_DIR")
     audited = commands.add_parser("audit", help="print the audit, and verify its chain")
     auditing.add_arguments(audited)
+    feedback = commands.add_parser("feedback", help="the answers that analysts rated, worst first")
+    rated.add_arguments(feedback)
     chosen = parser.parse_args(arguments)
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
     redaction.install()
@@ -57,7 +59,11 @@ def run(
         if chosen.command == "prompts":
             return check_prompts(chosen.folder or prompts_dir())
         if chosen.command == "audit":
-            return asyncio.run(_audit(trail(chosen.file), auditing.wanted(chosen)))
+            wanted = auditing.wanted(chosen)
+            return asyncio.run(_reading(trail(chosen.file), lambda it: auditing.run(it, wanted)))
+        if chosen.command == "feedback":
+            rating = rated.wanted(chosen)
+            return asyncio.run(_reading(trail(chosen.file), lambda it: rated.run(it, rating)))
         settings = from_process()
         return serving.run(settings, lambda: application(settings))
     except CasemateError as error:
@@ -76,6 +82,9 @@ def check_prompts(folder: Path | None) -> int:
     return 0
 
 
-async def _audit(opening: AbstractAsyncContextManager[Trail], wanted: auditing.Wanted) -> int:
+async def _reading(
+    opening: AbstractAsyncContextManager[Trail], command: Callable[[Trail], Awaitable[int]]
+) -> int:
+    """Run a command over a store that is there already."""
     async with opening as trail:
-        return await auditing.run(trail, wanted)
+        return await command(trail)

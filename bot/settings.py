@@ -189,7 +189,7 @@ class _Reader(Values):
 
     def _limits(self, local: bool) -> Limits:
         """In local mode nobody is authenticated, so that nobody can be held to a share."""
-        defaults = (0, 0, 0, 0) if local else (120, 1_200, 3_000_000, 30_000_000)
+        defaults = (0, 0, 0, 0) if local else (1_200, 12_000, 30_000_000, 300_000_000)
         per = "REQUESTS_PER_MINUTE", "TOKENS_PER_DAY"
         names = [f"{who}_{each}" for each in per for who in ("ANALYST", "TENANT")]
         return Limits(

@@ -61,10 +61,10 @@ param tasksAlsoAsComment bool = false
 param pollSeconds int = 60
 param historyDays int = 30
 param auditDays int = 400
-param analystRequestsPerMinute int = 120
-param tenantRequestsPerMinute int = 1200
-param analystTokensPerDay int = 3000000
-param tenantTokensPerDay int = 30000000
+param analystRequestsPerMinute int = 1200
+param tenantRequestsPerMinute int = 12000
+param analystTokensPerDay int = 30000000
+param tenantTokensPerDay int = 300000000
 param kqlCheckers int = 1
 
 @description('analyst needs a botAppId: a managed identity cannot sign analysts in.')

@@ -47,9 +47,10 @@ MAY_IMPORT = {
     "bot.opening": "bot prompts",
     "bot.redaction": "",
     "bot.auditing": "bot.domain bot.errors bot.ports bot.records",
+    "bot.rated": "bot.auditing bot.domain bot.ports",
     "bot.commands": (
-        "bot.auditing bot.doctor bot.errors bot.ports bot.redaction bot.serving bot.settings "
-        "prompts"
+        "bot.auditing bot.doctor bot.errors bot.ports bot.rated bot.redaction bot.serving "
+        "bot.settings prompts"
     ),
     "bot.doctor": "bot prompts",
     "bot.serving": "bot.errors bot.ports bot.settings bot.teams",

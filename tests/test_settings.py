@@ -378,7 +378,7 @@ def test_a_cosmos_account_is_read_with_its_key_unseen() -> None:
 
 def test_limits_are_each_their_own_and_none_where_nobody_is_authenticated() -> None:
     assert Settings.from_env(LOCAL).limits == Limits()
-    assert Settings.from_env(PUBLIC).limits == Limits(120, 1_200, 3_000_000, 30_000_000)
+    assert Settings.from_env(PUBLIC).limits == Limits(1_200, 12_000, 30_000_000, 300_000_000)
     per = "REQUESTS_PER_MINUTE", "TOKENS_PER_DAY"
     names = [f"{who}_{each}" for each in per for who in ("ANALYST", "TENANT")]
     for base in (LOCAL, PUBLIC):

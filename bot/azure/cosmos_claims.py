@@ -108,20 +108,31 @@ class Claims(CosmosTrail):
         """Merge into a claim's progress, name by name; False when `owner` does not hold it."""
         return await self._change(owner, key, _noted(progress))
 
-    async def finish(self, key: str, owner: str, now: datetime) -> bool:
-        """Mark a claim done; its body and progress go, its key stays until its time to live."""
+    async def finish(
+        self, key: str, owner: str, now: datetime, left: JsonObject | None = None
+    ) -> bool:
+        """Mark a claim done; its body and progress go, its key and `left` stay until its end."""
         values: JsonObject = {
             "/open": False,
             "/owner": "",
             "/body": "",
             "/progress": {},
             "/left": "",
+            "/answers": packed(left) if left else "",
             "/age": micros(now),
             "/ttl": self._seconds,
         }
         finished = await self._change(owner, key, values)
         self._held.pop((owner, key), None)
         return finished
+
+    async def sent_by(self, conversation: str, activity: str) -> JsonObject | None:
+        """What is left of the finished claim that this message answers, or None."""
+        # A thumb is rare: an index on it would cost every turn.
+        text = "SELECT c.answers FROM c WHERE c.open = false ORDER BY c.seq DESC"
+        items = await self._db.query(CONVERSATIONS, text, [bounded(conversation)])
+        found = (unpacked(item["answers"]) for item in items if item.get("answers"))
+        return next((left for left in found if activity in left.get("sent", ())), None)
 
     async def release(self, owner: str, key: str = "") -> None:
         """Hand back a claim, or without a key every claim, that `owner` holds; free at once."""

@@ -65,7 +65,7 @@ def failure(answer: Answer, workspace: str, *, analyst: bool = False) -> LogsErr
         case 404:
             return LogsDown(
                 f"Azure does not find the logs of the workspace {workspace}{said}. Please ask "
-                "whoever runs Casemate to check the workspace's id (a GUID)."
+                "whoever runs Casemate to check the workspace's name and id (a GUID)."
             )
         case 408 | 504:
             return LogsTooSlow(TOO_SLOW)

@@ -21,6 +21,8 @@ P = ParamSpec("P")
 R = TypeVar("R")
 Investigates = Callable[Concatenate[Desk, Said, IncidentRef, P], Awaitable[R]]
 
+# How long the second question waits for the first, in seconds, and how often it looks.
+PATIENCE, LOOK = 60.0, 0.5
 # No turn lasts longer. A process that dies in the middle leaves the place taken for the rest of it,
 # but not for the same question, which whoever takes it up asks again.
 LONGEST = timedelta(minutes=5)
@@ -31,15 +33,18 @@ _IN_WORK = (
 
 
 def alone(investigate: Investigates[P, R]) -> Investigates[P, R]:
-    """Refuse with OverLimit while another question of the analyst on the incident is in work."""
+    """Wait while another question of the analyst on the incident is in work, or raise OverLimit."""
 
     @functools.wraps(investigate)
     async def one_at_a_time(
         desk: Desk, said: Said, ref: IncidentRef, *args: P.args, **kwargs: P.kwargs
     ) -> R:
         name = f"asking/{said.analyst.tenant}/{said.analyst.id}/{ref.workspace}/{ref.id}"
-        if not await desk.outbox.lease(name, said.id, desk.clock.now(), LONGEST):
-            raise OverLimit(_IN_WORK, 30)
+        end = desk.clock.monotonic() + PATIENCE
+        while not await desk.outbox.lease(name, said.id, desk.clock.now(), LONGEST):
+            if desk.clock.monotonic() >= end:
+                raise OverLimit(_IN_WORK, 30)
+            await desk.clock.sleep(LOOK)
         try:
             return await investigate(desk, said, ref, *args, **kwargs)
         finally:

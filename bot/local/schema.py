@@ -16,8 +16,9 @@ _APPLICATION = 0x43617365  # "Case": tells our database from another program's
 # index is one more page to write in each transaction: there is none that a sort or a short scan
 # can stand in for.
 _TABLES = (
-    # An activity owed an answer, in order of arrival. Once finished only the key is of use: it
-    # stays, so that a late repeat is recognised. A claim that nobody holds has no owner.
+    # An activity owed an answer, in order of arrival. Once finished its key stays, so that a late
+    # repeat is recognised, and in `progress` which messages answer it. A claim that nobody holds
+    # has no owner.
     """CREATE TABLE claims (
         seq INTEGER PRIMARY KEY,
         key TEXT NOT NULL UNIQUE,

@@ -76,16 +76,31 @@ class SqliteStore(SqliteTrail):
         """Merge into a claim's progress, name by name; False when `owner` does not hold it."""
         return await self._db.transaction(lambda db: transactions.note(db, key, owner, progress))
 
-    async def finish(self, key: str, owner: str, now: datetime) -> bool:
-        """Mark a claim done; its body and progress go, its key stays until the sweep."""
+    async def finish(
+        self, key: str, owner: str, now: datetime, left: JsonObject | None = None
+    ) -> bool:
+        """Mark a claim done; its body and progress go, its key and `left` stay until the sweep."""
         changed = await self._db.changed(
-            "UPDATE claims SET finished = ?, body = '', progress = '', owner = NULL"
+            "UPDATE claims SET finished = ?, body = '', progress = ?, owner = NULL"
             " WHERE key = ? AND owner = ? AND finished IS NULL",
             micros(now),
+            encoded(left) if left else "",
             key,
             owner,
         )
         return changed == 1
+
+    async def sent_by(self, conversation: str, activity: str) -> JsonObject | None:
+        """What is left of the finished claim that this message answers, or None."""
+        # Finished claims are short and a thumb is rare: an index would cost every turn a page.
+        rows = await self._db.rows(
+            "SELECT progress FROM claims WHERE conversation = ? AND finished IS NOT NULL"
+            " AND instr(progress, ?) ORDER BY seq DESC",
+            conversation,
+            encoded(activity),
+        )
+        found = (decoded(progress) for (progress,) in rows)
+        return next((left for left in found if activity in left.get("sent", ())), None)
 
     async def release(self, owner: str, key: str = "") -> None:
         """Hand back a claim, or without a key every claim, that `owner` holds; free at once."""

@@ -253,8 +253,18 @@ class Store(Trail, Protocol):
         """Merge into a claim's progress; False when `owner` no longer holds it."""
         ...
 
-    async def finish(self, key: str, owner: str, now: datetime) -> bool:
-        """Mark a claim done and forget its body; False when `owner` no longer holds it."""
+    async def finish(
+        self, key: str, owner: str, now: datetime, left: JsonObject | None = None
+    ) -> bool:
+        """Mark a claim done; its body and progress go, and `left` stays until the sweep.
+
+        `left["sent"]` holds the ids of the messages that answer it. False when `owner` no longer
+        holds it.
+        """
+        ...
+
+    async def sent_by(self, conversation: str, activity: str) -> JsonObject | None:
+        """What is left of the finished claim that this message answers, or None."""
         ...
 
     async def release(self, owner: str, key: str = "") -> None:

@@ -41,7 +41,7 @@ from ..ports import (
     Store,
     Unfurl,
 )
-from . import invokes
+from . import invokes, ratings
 from .activity import analyst_of, place_of, text_of
 from .adapter import INVOKE_RESPONSE, TeamsAdapter, sdk_activity
 from .connector import Connector, delivered_id
@@ -54,7 +54,7 @@ log = logging.getLogger(__name__)
 
 TURN_SECONDS = 300.0
 CLICK_SECONDS = 9.0
-_CLAIM, _BODY, _DONE = "casemate.claim", "casemate.body", "casemate.done"
+_CLAIM, _BODY, _LEFT = "casemate.claim", "casemate.body", "casemate.left"
 _SLOW = "This took too long, and I stopped. Please ask again, perhaps for less at once."
 _TOO_LONG = "This takes longer than a click may. Please say it in words."
 _SLOW_CLICK = "Sentinel did not answer in time. Click again: nothing is added twice."
@@ -80,24 +80,18 @@ class Bot(ActivityHandler):
         sign_in: SignIn | None = None,
     ) -> None:
         super().__init__()
-        self._adapter = TeamsAdapter(connector)
-        self._connector = connector
-        self._store = store
-        self._clock = clock
-        self._respond = respond
-        self._click = click
-        self._unfurl = unfurl
-        self._leave = leave
+        self._adapter, self._connector = TeamsAdapter(connector), connector
+        self._store, self._clock, self._owner = store, clock, owner
+        self._respond, self._click, self._unfurl, self._leave = respond, click, unfurl, leave
         self._sign_in = sign_in
         self._aside: set[asyncio.Task[None]] = set()
-        self._owner = owner
 
-    async def work(self, claim: Claim) -> bool:
-        """Work on an accepted activity; False when it must be taken up again later."""
+    async def work(self, claim: Claim) -> JsonObject | None:
+        """Work on an accepted activity; what is left of it, None when it must be taken up again."""
         if self._sign_in is not None and self._sign_in.waits(claim):
-            return await self._sign_in.go_on(claim)
+            return {} if await self._sign_in.go_on(claim) else None
         state = await self._run(claim.body, {_CLAIM: claim})
-        return state.get(_DONE, True)
+        return state.get(_LEFT, {})
 
     async def invoke(self, body: JsonObject) -> tuple[int, JsonObject]:
         """Answer an invoke in its HTTP response: status and body."""
@@ -121,17 +115,20 @@ class Bot(ActivityHandler):
         stream = self._stream(claim, place)
         try:
             reply = kept_reply(claim.progress.get("reply"))
+            origin = claim.progress.get("origin")
             if reply is None:
                 answered = await self._answered(claim, place, stream)
                 if answered is None or not await self._commit(claim, answered):
                     return
-                reply = answered.reply
+                reply, origin = answered.reply, ratings.origin(answered)
             if reply.waits and self._sign_in is not None:
                 await self._sign_in.keep_waiting(claim)
             await stream.finish(reply)
+            if origin:
+                turn_context.turn_state[_LEFT] = {"sent": stream.sent, "origin": origin}
         except Undelivered as error:
             log.warning("an answer was not delivered: %s", error.sentence)
-            turn_context.turn_state[_DONE] = error.retire
+            turn_context.turn_state[_LEFT] = {} if error.retire else None
         finally:
             await stream.close()
 
@@ -171,8 +168,7 @@ class Bot(ActivityHandler):
             status, answer = await self._sign_in.invoked(body, value)
             return InvokeResponse(status=status, body=answer)
         if body.get("name") == "message/submitAction":
-            rating = invokes.rating(body, value, analyst_of(body), self._clock.now())
-            await self._store.record(rating)
+            await ratings.record(self._store, body, value, self._clock.now())
             return InvokeResponse(status=200, body={})
         return InvokeResponse(status=400, body={"error": "Casemate does not know this invoke."})
 
@@ -214,7 +210,10 @@ class Bot(ActivityHandler):
     async def _commit(self, claim: Claim, answered: Answered) -> bool:
         outcome = Outcome(
             claim=claim.key,
-            progress={"reply": dataclasses.asdict(answered.reply)},
+            progress={
+                "reply": dataclasses.asdict(answered.reply),
+                "origin": ratings.origin(answered),
+            },
             thread=answered.thread,
             turn=answered.turn,
             proposal=answered.proposal,

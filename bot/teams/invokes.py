@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from datetime import datetime
-from typing import Any, cast
+from typing import Any
 
-from ..domain.people import Analyst
-from ..ports import AuditItem, JsonObject, Unfurled
+from ..ports import JsonObject, Unfurled
 
 ADAPTIVE_CARD = "application/vnd.microsoft.card.adaptive"
 LOGIN_REQUEST = "application/vnd.microsoft.activity.loginRequest"
@@ -55,21 +53,3 @@ def unfurled(found: Unfurled) -> JsonObject:
         )
     listed = {"type": "result", "attachmentLayout": "list", "attachments": attachments}
     return {"composeExtension": listed}
-
-
-def rating(body: JsonObject, value: JsonObject, analyst: Analyst, now: datetime) -> AuditItem:
-    """A thumb up or down and what was written beside it, for the record."""
-    action = value.get("actionValue")
-    given = cast(JsonObject, action) if isinstance(action, dict) else {}
-    return AuditItem(
-        at=now,
-        tenant=analyst.tenant,
-        action="feedback",
-        analyst_id=analyst.id,
-        analyst_name=analyst.name,
-        detail={
-            "reaction": str(given.get("reaction", ""))[:20],
-            "feedback": str(given.get("feedback", ""))[:2000],
-            "message": str(body.get("replyToId", ""))[:200],
-        },
-    )

@@ -50,6 +50,8 @@ class Stream:
         self._answering: asyncio.Task[Answered] | None = None
         self._id = str(progress.get("activity", ""))
         self._parts = int(progress.get("parts", 0))
+        # The ids of the finished messages.
+        self.sent: list[str] = list(progress.get("sent", ()))
         # What an earlier process streamed can no longer be continued, only edited.
         self._mode = SILENT if self._id or not place.streams else STREAMING
         self._sequence = 0
@@ -108,11 +110,13 @@ class Stream:
             await self._keep_pace(PACE_SECONDS)
             if number == 0:
                 await self._finish_first(message)
+                self.sent.append(self._id)
             else:
-                delivered_id(await self._post(message))
+                self.sent.append(delivered_id(await self._post(message)))
             self._sent_at = self._clock.monotonic()
             if len(messages) > 1:
-                await self._note({"parts": number + 1, "activity": self._id})
+                progress = {"parts": number + 1, "activity": self._id, "sent": self.sent}
+                await self._note(progress)
 
     async def close(self) -> None:
         """End the updates: nothing more is sent but what `finish` sends."""

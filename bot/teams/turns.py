@@ -15,7 +15,7 @@ from datetime import timedelta
 from typing import Any, TypeVar
 
 from ..errors import CasemateError, StoreError, TooBusy
-from ..ports import Claim, Clock, Store
+from ..ports import Claim, Clock, JsonObject, Store
 
 log = logging.getLogger(__name__)
 
@@ -32,8 +32,9 @@ CANCEL_SECONDS = 1.5
 
 
 class Turns:
-    """The queue of accepted activities; `work` does one and says whether it is done with.
+    """The queue of accepted activities; `work` does one and says what is to be left of it.
 
+    Where it is to be done again later, `work` says None.
     `owner` names this process's leases and is new at every start.
     """
 
@@ -41,7 +42,7 @@ class Turns:
         self,
         store: Store,
         clock: Clock,
-        work: Callable[[Claim], Awaitable[bool]],
+        work: Callable[[Claim], Awaitable[JsonObject | None]],
         *,
         owner: str,
         at_once: int = AT_ONCE,
@@ -57,7 +58,7 @@ class Turns:
         self._active: dict[str, asyncio.Task[None]] = {}
         self._invokes: set[asyncio.Task[Any]] = set()
         self._again: set[str] = set()
-        self._worked: set[str] = set()
+        self._worked: dict[str, JsonObject] = {}
         self._put_off: dict[str, float] = {}
         self._timer: asyncio.Task[None] | None = None
         self._stopping = False
@@ -147,20 +148,22 @@ class Turns:
         """Work on one claim; False puts it, and with it its conversation, off for a while."""
         self._put_off.pop(claim.key, None)
         try:
+            left = self._worked.get(claim.key)
             if claim.attempts > MAX_ATTEMPTS:
                 log.error("gave up on an activity after %d attempts: %s", MAX_ATTEMPTS, claim.key)
-            elif claim.key in self._worked or await self._work(claim):
-                self._worked.add(claim.key)  # kept where `finish` fails: no answer is sent twice
-            else:
-                return self._later(claim)
-            await self._store.finish(claim.key, self._owner, self._clock.now())
+            elif left is None:
+                left = await self._work(claim)
+                if left is None:
+                    return self._later(claim)
+                self._worked[claim.key] = left  # where `finish` fails, no answer is sent twice
+            await self._store.finish(claim.key, self._owner, self._clock.now(), left)
         except CasemateError as error:
             log.warning("a turn was put off: %s", error.sentence)
             return self._later(claim)
         except Exception:
             log.exception("a turn was put off")
             return self._later(claim)
-        self._worked.discard(claim.key)
+        self._worked.pop(claim.key, None)
         self._waiting = max(0, self._waiting - 1)
         return True
 

@@ -294,9 +294,10 @@ WAYS_OUT = {
     *("bot.cards.query", "bot.cards.rows"),
     *("bot.desk.act", "bot.desk.post"),
     *("bot.teams.bot", "bot.teams.invokes", "bot.teams.messages", "bot.teams.roster"),
+    *("bot.teams.sign_in", "bot.teams.unfurling"),
     *("dialogs.act", "dialogs.announce", "dialogs.ask", "dialogs.cost", "dialogs.forget"),
     *("dialogs.handover", "dialogs.help", "dialogs.history", "dialogs.incident"),
-    *("dialogs.incidents", "dialogs.kql", "dialogs.unfurl"),
+    *("dialogs.incidents", "dialogs.kql", "dialogs.sign_in", "dialogs.unfurl"),
 }
 
 

@@ -92,19 +92,12 @@ async def test_tokens_a_day_on_every_replica_and_after_a_restart(frugal: running
 
 async def test_one_question_on_an_incident_at_a_time(soc: Soc) -> None:
     here, there, ben = soc.chat(), soc.chat(), soc.chat(**BEN)
-    await here.say("sandbox:slow what happened in incident 3177?")
-    await soc.until(
-        lambda: any("Reading" in each for s in soc.teams.sent.values() for each in s.updates)
-    )
-    refused = await there.ask("what happened in incident 3177?")
-    assert refused.text == (
-        "I am still working on your last question about this incident. "
-        "Please ask again when it is answered."
-    )
-    assert "Sandbox model" in (await ben.ask("what happened in incident 3177?")).text
-    assert "Sandbox model" in (await there.ask("what happened in incident 3178?")).text
-    await soc.until(lambda: here.messages and here.messages[-1].card)
-    assert "Sandbox model" in (await there.ask("what happened in incident 3177?")).text
+    for chat in (here, there, ben):
+        await chat.say("what happened in incident 3177?")
+    await soc.until(lambda: here.messages and there.messages and ben.messages and soc.quiet)
+    for chat in (here, there, ben):
+        assert "Sandbox model" in chat.messages[-1].text
+    assert soc.teams.violations == []
 
 
 async def test_a_question_that_failed_or_was_stopped_leaves_the_place_free(soc: Soc) -> None:

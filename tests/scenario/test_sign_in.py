@@ -470,7 +470,7 @@ async def test_what_waits_and_is_taken_up_by_mistake_waits_on(soc, tmp_path):
     assert "in the order of the alerts" in (await answer_of(chat)).text
 
 
-async def test_what_waited_too_long_is_not_answered_any_more(soc):
+async def test_what_waited_too_long_is_not_answered_any_more(soc, caplog):
     chat = ana(soc)
     card = await asked_to_sign_in(chat, QUESTION)
     await soc.clock.advance(901)
@@ -478,6 +478,7 @@ async def test_what_waited_too_long_is_not_answered_any_more(soc):
     assert (await exchange(chat, card))[0] == 200
     await settle(soc)
     assert answers(chat) == []
+    assert not [each for each in caplog.records if each.levelno > logging.INFO]
     assert "in the order of the alerts" in (await chat.ask(QUESTION)).text
 
 

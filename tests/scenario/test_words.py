@@ -136,16 +136,3 @@ async def test_a_question_that_is_too_long_says_so(soc: Soc) -> None:
     chat = soc.chat()
     answer = await chat.ask("incident 3177 " + "x" * 5000)
     assert "4,000" in answer.text
-
-
-async def test_feedback_is_kept(soc: Soc) -> None:
-    chat = soc.chat()
-    answer = await chat.ask("what happened in incident 3177?")
-    value = {
-        "actionName": "feedback",
-        "actionValue": {"reaction": "like", "feedback": '{"feedbackText":"ok"}'},
-    }
-    status, _ = await chat.post(
-        chat.activity(type="invoke", name="message/submitAction", value=value, replyToId=answer.id)
-    )
-    assert status == 200

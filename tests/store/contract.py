@@ -211,6 +211,30 @@ class StoreContract:
         assert await nothing_of(store, "a")
         assert await store.waiting(NOW + 9 * LEASE) == ()
 
+    async def test_what_is_left_of_a_claim_is_found_by_the_messages_that_answer_it(
+        self, store: Store
+    ) -> None:
+        for key, conversation in (("a", CHAT), ("b", CHAT), ("c", "another"), ("d", CHAT)):
+            await store.accept(claim(key, conversation))
+            await store.take(conversation, "me", NOW, LEASE)
+            await store.note(key, "me", {"sent": ["noted"], "reply": "its text"})
+            left = {"sent": [f"{key} 1", f"{key} 2"], "origin": {"prompt": f'"{key} 3"'}}
+            assert await store.finish(key, "me", NOW, left if key != "d" else None)
+            assert not await store.finish(key, "me", NOW, {"sent": ["late"]})
+        for found, activity in (("a", "a 2"), ("b", "b 1")):
+            left = await store.sent_by(CHAT, activity)
+            assert left and left["origin"] == {"prompt": f'"{found} 3"'}
+            assert set(left) == {"sent", "origin"}, "the reply is gone"
+        assert await store.sent_by("another", "c 1")
+        for unknown in ("c 1", "a", "a 3", "", "noted", "late", 'a 1", "a 2'):
+            assert await store.sent_by(CHAT, unknown) is None
+
+    async def test_a_claim_that_is_not_finished_answers_nothing_yet(self, store: Store) -> None:
+        await store.accept(claim("a"))
+        await store.take(CHAT, "me", NOW, LEASE)
+        await store.note("a", "me", {"sent": ["1"]})
+        assert await store.sent_by(CHAT, "1") is None
+
     @pytest.mark.parametrize("later", [LEASE / 2, LEASE, 5 * LEASE])
     async def test_renewing_extends_a_lease_nobody_took_over(
         self, store: Store, later: timedelta
@@ -609,7 +633,7 @@ class StoreContract:
             await self.commit_turns(store, THREAD, turn(key, at))
             await store.accept(claim(f"finished {key}", key))
             await store.take(key, "me", at, LEASE)
-            await store.finish(f"finished {key}", "me", at)
+            await store.finish(f"finished {key}", "me", at, {"sent": [key]})
             await store.keep_proposal(proposal(key, at=at))
             await store.begin_write(write(proposal=key, at=at))
             await store.share(proposal(key), True, NOW)
@@ -622,6 +646,8 @@ class StoreContract:
 
         assert await store.turns(THREAD, 9) == (turn("new", limit),)
         assert (await store.proposal("old"), await store.writes("old")) == (None, ())
+        assert await store.sent_by("old", "old") is None
+        assert await store.sent_by("new", "new") == {"sent": ["new"]}
         assert await store.proposal("new") and await store.writes("new")
         assert (await store.is_shared("old"), await store.is_shared("new")) == (False, True)
         assert await store.focus("contoso", "old", "jane") is None

@@ -292,7 +292,9 @@ async def test_a_thumb_is_recorded(edge: Edges) -> None:
     (item,) = audit(edge)
     assert item["action"] == "feedback"
     assert (item["analyst_id"], item["analyst_name"]) == (ANALYST, "Ana Analyst")
-    assert item["detail"] == {**given, "message": "s-1"}
+    unknown = dict.fromkeys(("asked", "question_sha256", "prompt", "model", "proposal"), "unknown")
+    assert item["detail"] == {**given, "message": "s-1", **unknown}
+    assert item["incident"] is None
 
 
 @pytest.mark.parametrize(

@@ -497,7 +497,7 @@ async def test_what_is_refused_again_and_again_ends_in_the_time_allowed(talk: Ta
     with pytest.raises(Undelivered):
         await talk.finish(Reply("Hello."))
     assert talk.clock.monotonic() <= 60
-    assert len(talk.teams.requests) == 4
+    assert len(talk.teams.requests) in (3, 4)  # by how long the attempts themselves took
 
 
 # long answers
@@ -525,7 +525,9 @@ async def test_a_long_answer_is_several_messages_with_the_card_on_the_last(
     assert all(len(sent.text) <= PART_CHARS for sent in messages)
     assert [sent.card for sent in messages] == [None] * (len(messages) - 1) + [CARD]
     assert all(len(update) <= FIRST_PART_CHARS for update in messages[0].updates)
-    assert talk.notes == {"parts": len(messages), "activity": messages[0].id}
+    ids = [sent.id for sent in messages]
+    assert talk.notes == {"parts": len(messages), "activity": ids[0], "sent": ids}
+    assert talk.stream.sent == ids
     assert talk.teams.violations == []
 
 

@@ -15,12 +15,12 @@ import pytest
 
 from bot.errors import StoreError, TooBusy, Undelivered
 from bot.local.sqlite import SqliteStore
-from bot.ports import Claim
+from bot.ports import Claim, JsonObject
 from bot.teams.turns import LEASE, MAX_ATTEMPTS, Turns
 from tests.clock import FakeClock
 from tests.teams.conftest import until
 
-Work = Callable[[Claim], Awaitable[bool]]
+Work = Callable[[Claim], Awaitable[JsonObject | None]]
 
 
 class Desk:
@@ -39,9 +39,9 @@ class Desk:
         self.stack.push_async_callback(store.close)
         self.stores.append(store)
 
-        async def at_once(claim: Claim) -> bool:
+        async def at_once(claim: Claim) -> JsonObject | None:
             self.worked.append((owner, claim.key))
-            return True
+            return {}
 
         turns = Turns(store, self.clock, work or at_once, owner=owner, **limits)
         turns.start()
@@ -86,7 +86,7 @@ async def test_a_conversation_is_worked_on_in_order_and_conversations_side_by_si
     together = 0
     gates: dict[str, asyncio.Event] = defaultdict(asyncio.Event)
 
-    async def work(claim: Claim) -> bool:
+    async def work(claim: Claim) -> JsonObject | None:
         nonlocal together
         assert claim.conversation not in running
         running.add(claim.conversation)
@@ -94,7 +94,7 @@ async def test_a_conversation_is_worked_on_in_order_and_conversations_side_by_si
         await gates[claim.conversation].wait()
         desk.worked.append(("one", claim.key))
         running.discard(claim.conversation)
-        return True
+        return {}
 
     turns = await desk.replica("one", work)
     for number in range(5):
@@ -120,10 +120,10 @@ async def test_a_repeat_is_worked_on_once(desk: Desk) -> None:
 
 
 async def test_two_replicas_work_each_claim_once_and_in_order(desk: Desk) -> None:
-    async def work(claim: Claim) -> bool:
+    async def work(claim: Claim) -> JsonObject | None:
         await asyncio.sleep(0)
         desk.worked.append(("", claim.key))
-        return True
+        return {}
 
     replicas = [await desk.replica("one", work), await desk.replica("two", work)]
     for number in range(60):
@@ -140,13 +140,13 @@ async def test_no_more_than_so_many_at_once(desk: Desk) -> None:
     running = most = 0
     go = asyncio.Event()
 
-    async def work(claim: Claim) -> bool:
+    async def work(claim: Claim) -> JsonObject | None:
         nonlocal running, most
         running += 1
         most = max(most, running)
         await go.wait()
         running -= 1
-        return True
+        return {}
 
     turns = await desk.replica("one", work, at_once=3)
     for number in range(10):
@@ -162,9 +162,9 @@ async def test_no_more_than_so_many_at_once(desk: Desk) -> None:
 async def test_no_more_are_taken_than_there_is_room_for(desk: Desk) -> None:
     go = asyncio.Event()
 
-    async def work(claim: Claim) -> bool:
+    async def work(claim: Claim) -> JsonObject | None:
         await go.wait()
-        return True
+        return {}
 
     turns = await desk.replica("one", work, most_waiting=3)
     await desk.pass_time(1)
@@ -200,10 +200,10 @@ async def test_what_a_dead_replica_held_is_taken_over_when_its_lease_ran_out(des
 async def test_a_long_turn_is_not_taken_over(desk: Desk) -> None:
     go = asyncio.Event()
 
-    async def work(claim: Claim) -> bool:
+    async def work(claim: Claim) -> JsonObject | None:
         desk.worked.append(("one", claim.key))
         await go.wait()
-        return True
+        return {}
 
     turns = await desk.replica("one", work)
     await turns.accept(desk.claim("k"))
@@ -241,15 +241,15 @@ async def test_what_fails_is_tried_again_later_and_what_comes_after_it_waits(
 ) -> None:
     tries: list[tuple[str, float]] = []
 
-    async def work(claim: Claim) -> bool:
+    async def work(claim: Claim) -> JsonObject | None:
         tries.append((claim.key, desk.clock.monotonic()))
         if claim.key == "first" and claim.attempts < 3:
             if how == "undelivered":
                 raise Undelivered("Teams could not be reached.")
             if how == "bug":
                 raise KeyError("a bug")
-            return False
-        return True
+            return None
+        return {}
 
     turns = await desk.replica("one", work)
     await turns.accept(desk.claim("first"))
@@ -265,12 +265,12 @@ async def test_what_was_put_off_is_tried_again_however_busy_the_others_are(desk:
     """The timer renews the leases of those who work: it must leave the idle one alone."""
     stop = asyncio.Event()
 
-    async def work(claim: Claim) -> bool:
+    async def work(claim: Claim) -> JsonObject | None:
         if claim.key == "busy":
             await stop.wait()
-            return True
+            return {}
         desk.worked.append(("one", claim.key))
-        return claim.attempts > 1
+        return {} if claim.attempts > 1 else None
 
     turns = await desk.replica("one", work)
     await turns.accept(desk.claim("busy", "a:busy"))
@@ -281,9 +281,9 @@ async def test_what_was_put_off_is_tried_again_however_busy_the_others_are(desk:
 
 
 async def test_what_always_fails_is_given_up_and_the_next_one_has_its_turn(desk: Desk) -> None:
-    async def work(claim: Claim) -> bool:
+    async def work(claim: Claim) -> JsonObject | None:
         desk.worked.append(("one", claim.key))
-        return claim.key == "good"
+        return {} if claim.key == "good" else None
 
     turns = await desk.replica("one", work)
     await turns.accept(desk.claim("bad"))
@@ -297,10 +297,10 @@ async def test_a_store_that_fails_for_a_while_loses_nothing_and_repeats_nothing(
 ) -> None:
     go = asyncio.Event()
 
-    async def work(claim: Claim) -> bool:
+    async def work(claim: Claim) -> JsonObject | None:
         await go.wait()
         desk.worked.append(("one", claim.key))
-        return True
+        return {}
 
     turns = await desk.replica("one", work)
     for number in range(3):
@@ -325,10 +325,10 @@ async def test_a_store_that_fails_for_a_while_loses_nothing_and_repeats_nothing(
 async def test_a_stop_lets_what_is_under_way_finish(desk: Desk) -> None:
     go = asyncio.Event()
 
-    async def work(claim: Claim) -> bool:
+    async def work(claim: Claim) -> JsonObject | None:
         await go.wait()
         desk.worked.append(("one", claim.key))
-        return True
+        return {}
 
     turns = await desk.replica("one", work)
     await turns.accept(desk.claim("under way"))
@@ -349,12 +349,12 @@ async def test_a_stop_hands_back_what_takes_too_long_and_another_goes_on_at_once
 ) -> None:
     ended: list[str] = []
 
-    async def work(claim: Claim) -> bool:
+    async def work(claim: Claim) -> JsonObject | None:
         try:
             await asyncio.Event().wait()
         finally:
             ended.append(claim.key)
-        return True
+        return {}
 
     turns = await desk.replica("one", work)
     await turns.accept(desk.claim("slow"))
@@ -370,13 +370,13 @@ async def test_a_stop_hands_back_what_takes_too_long_and_another_goes_on_at_once
 async def test_a_turn_that_will_not_end_does_not_keep_the_process(desk: Desk) -> None:
     go = asyncio.Event()
 
-    async def work(claim: Claim) -> bool:
+    async def work(claim: Claim) -> JsonObject | None:
         while not go.is_set():
             try:
                 await go.wait()
             except asyncio.CancelledError:
                 continue
-        return True
+        return {}
 
     turns = await desk.replica("one", work)
     await turns.accept(desk.claim("stubborn"))
@@ -392,10 +392,10 @@ async def test_a_turn_that_will_not_end_does_not_keep_the_process(desk: Desk) ->
 async def test_a_stop_during_the_grace_is_not_overtaken(desk: Desk) -> None:
     go = asyncio.Event()
 
-    async def work(claim: Claim) -> bool:
+    async def work(claim: Claim) -> JsonObject | None:
         desk.worked.append(("one", claim.key))
         await go.wait()
-        return True
+        return {}
 
     turns = await desk.replica("one", work)
     await turns.accept(desk.claim("k"))
