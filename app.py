@@ -23,8 +23,7 @@ from bot.desk.deliver import Deliveries
 from bot.desk.enrich import Budget
 from bot.desk.watch import Watch
 from bot.health import Health
-from bot.local.sqlite import SqliteStore
-from bot.opening import opened
+from bot.opening import opened, trail
 from bot.ports import Clock
 from bot.settings import Settings
 from bot.teams.connector import Connector
@@ -96,4 +95,4 @@ def sandbox(port: int) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(commands.run(application, sandbox, SqliteStore))
+    sys.exit(commands.run(application, sandbox, trail))

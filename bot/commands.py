@@ -7,6 +7,7 @@ import asyncio
 import logging
 import sys
 from collections.abc import Awaitable, Callable, Sequence
+from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 
 from aiohttp import web
@@ -15,21 +16,21 @@ from prompts import load
 from prompts.playbook import playbook
 
 from . import auditing, doctor, rated, redaction, serving
-from .errors import CasemateError, StoreError
-from .ports import Store
+from .errors import CasemateError
+from .ports import Trail
 from .settings import Settings, from_process, prompts_dir
 
 
 def run(
     application: Callable[[Settings], Awaitable[web.Application]],
     sandbox: Callable[[int], int],
-    store: Callable[[str], Store],
+    trail: Callable[[str], AbstractAsyncContextManager[Trail]],
     arguments: Sequence[str] | None = None,
 ) -> int:
     """Run a command; the exit code says whether it could.
 
-    `application` puts the bot together; `sandbox` serves it with all it needs on a port; `store` is
-    for commands that need nothing else.
+    `application` puts the bot together; `sandbox` serves it with all it needs on a port; `trail`
+    opens the audit of a SQLite file, or without one that of the settings' store.
     """
     parser = argparse.ArgumentParser(prog="app.py", description="Casemate")
     commands = parser.add_subparsers(dest="command")
@@ -58,11 +59,11 @@ def run(
         if chosen.command == "prompts":
             return check_prompts(chosen.folder or prompts_dir())
         if chosen.command == "audit":
-            path, wanted = chosen.file or from_process().store_path, auditing.wanted(chosen)
-            return asyncio.run(_reading(store, path, lambda opened: auditing.run(opened, wanted)))
+            wanted = auditing.wanted(chosen)
+            return asyncio.run(_reading(trail(chosen.file), lambda it: auditing.run(it, wanted)))
         if chosen.command == "feedback":
-            path, rating = chosen.file or from_process().store_path, rated.wanted(chosen)
-            return asyncio.run(_reading(store, path, lambda opened: rated.run(opened, rating)))
+            rating = rated.wanted(chosen)
+            return asyncio.run(_reading(trail(chosen.file), lambda it: rated.run(it, rating)))
         settings = from_process()
         return serving.run(settings, lambda: application(settings))
     except CasemateError as error:
@@ -82,14 +83,8 @@ def check_prompts(folder: Path | None) -> int:
 
 
 async def _reading(
-    store: Callable[[str], Store], path: str, command: Callable[[Store], Awaitable[int]]
+    opening: AbstractAsyncContextManager[Trail], command: Callable[[Trail], Awaitable[int]]
 ) -> int:
     """Run a command over a store that is there already."""
-    if not await asyncio.to_thread(Path(path).is_file):
-        raise StoreError(f"There is no database {path}. Name one with --file or STORE_URL.")
-    opened = store(path)
-    await opened.open()
-    try:
-        return await command(opened)
-    finally:
-        await opened.close()
+    async with opening as trail:
+        return await command(trail)

@@ -3,32 +3,45 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping
-from contextlib import AsyncExitStack
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
 
 import aiohttp
 
 import prompts
 from prompts.playbook import playbook
 
-from .azure.credentials import CONNECTOR_SCOPE, MODEL_SCOPE, arm_scope, logs_scope
+from .azure.cosmos import CosmosStore
+from .azure.credentials import (
+    CONNECTOR_SCOPE,
+    MODEL_SCOPE,
+    arm_scope,
+    logs_scope,
+    store_scope,
+    tokens_for,
+)
 from .azure.log_analytics import LogAnalytics, arm_query_url
 from .azure.openai import AzureChatModel
 from .azure.sentinel import Sentinel
+from .clock import SystemClock
 from .desk.allowance import Allowance
 from .desk.casefile import CaseFiles
 from .desk.desk import Desk
 from .desk.rights import Access, Rights
 from .domain import budget
 from .domain.endpoint import is_loopback, takes_token
+from .domain.store_address import StoreAddress
+from .errors import StoreError
 from .health import Check
 from .kusto.checker import Checker
 from .kusto.schema import Schema
 from .local.sqlite import SqliteStore
-from .ports import Clock
+from .ports import Clock, Trail
 from .serving import Starts
-from .settings import Settings
+from .settings import Settings, from_process
 from .teams.analyst_tokens import AnalystTokens
 from .teams.token_service import TokenService
 from .tokens import Tokens
@@ -55,7 +68,7 @@ async def opened(
     parts: AsyncExitStack,
 ) -> Opened:
     """Open all of them; `parts` closes them. Raises CasemateError where one cannot be opened."""
-    store = SqliteStore(settings.store_path)
+    store = _store(settings.store, settings.history_days, tokens)
     await store.open()
     parts.push_async_callback(store.close)
     key = settings.model_api_key or tokens.get(MODEL_SCOPE)
@@ -98,6 +111,38 @@ async def opened(
         "kql_checker": checker.state,
     }
     return Opened(desk, checks, (schema, checker, *tokens.values()), sign_ins)
+
+
+def _store(
+    where: StoreAddress, days: int, tokens: Mapping[str, Tokens]
+) -> SqliteStore | CosmosStore:
+    if where.path:
+        return SqliteStore(where.path)
+    key = where.key or tokens[store_scope(where.url)]
+    return CosmosStore(where.url, where.database, key, timedelta(days=days))
+
+
+@asynccontextmanager
+async def trail(file: str) -> AsyncGenerator[Trail]:
+    """Open the audit of a SQLite file, or else of the store that this process's settings name.
+
+    Raises CasemateError; a file that is not there is not made.
+    """
+    async with AsyncExitStack() as parts:
+        where, days, tokens = StoreAddress(path=file), 0, dict[str, Tokens]()
+        if not file:
+            settings = await asyncio.to_thread(from_process)
+            where, days = settings.store, settings.history_days
+            if where.url and not where.key:
+                session = await parts.enter_async_context(aiohttp.ClientSession())
+                tokens = await tokens_for(settings, session, SystemClock(), parts)
+        path = where.path
+        if path and not await asyncio.to_thread(Path(path).is_file):
+            raise StoreError(f"There is no database {path}. Name one with --file or STORE_URL.")
+        store = _store(where, days, tokens)
+        await store.open()
+        parts.push_async_callback(store.close)
+        yield store
 
 
 def analysts(

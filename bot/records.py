@@ -7,9 +7,12 @@ from typing import Any
 
 import orjson
 
+from .domain.announcement import Subscription
 from .domain.incident import IncidentRef
+from .domain.people import Place
 from .domain.proposal import Item, Proposal, Provenance
 from .domain.query import WrittenQuery
+from .domain.transcript import Turn
 from .errors import StoreError
 from .ports import AuditItem, JsonObject
 
@@ -40,6 +43,27 @@ def decoded(data: bytes) -> JsonObject:
     try:
         return orjson.loads(data)
     except orjson.JSONDecodeError as error:
+        raise StoreError(_UNREADABLE) from error
+
+
+def turn_of(fields: JsonObject) -> Turn:
+    """Read a turn of a history; raises StoreError where it is not one."""
+    try:
+        asked: JsonObject = {"asked": datetime.fromisoformat(fields["asked"])}
+        return Turn(**{**fields, **asked})
+    except (KeyError, TypeError, ValueError) as error:
+        raise StoreError(_UNREADABLE) from error
+
+
+def subscription_of(fields: JsonObject) -> Subscription:
+    """Read a place that hears of incidents; raises StoreError where it is not one."""
+    try:
+        nested: JsonObject = {
+            "place": Place(**fields["place"]),
+            "since": datetime.fromisoformat(fields["since"]),
+        }
+        return Subscription(**{**fields, **nested})
+    except (KeyError, TypeError, ValueError) as error:
         raise StoreError(_UNREADABLE) from error
 
 

@@ -17,6 +17,7 @@ from .domain.audience import accepted
 from .domain.incident import Workspace
 from .domain.limits import Limits
 from .domain.price import Prices
+from .domain.store_address import StoreAddress
 from .environment import Values, is_guid
 from .errors import SettingsError
 
@@ -52,7 +53,7 @@ class Settings:
     oauth_connection: str
     token_service: str
     kql_checkers: int
-    store_path: str
+    store: StoreAddress
     history_days: int
     audit_days: int
     poll_seconds: int
@@ -131,7 +132,7 @@ class _Reader(Values):
             oauth_connection=connection,
             token_service=token_service,
             kql_checkers=self._number("KQL_CHECKERS", 1, 0, 8),
-            store_path=self._store(),
+            store=self._store(),
             history_days=self._number("HISTORY_DAYS", 30, 1, 3650),
             audit_days=self._number("AUDIT_DAYS", 400, 0, 36_500),
             poll_seconds=self._number("POLL_SECONDS", 60, 0, 86_400),
@@ -179,15 +180,12 @@ class _Reader(Values):
             )
         return host
 
-    def _store(self) -> str:
-        url = self._text("STORE_URL") or "sqlite:///casemate.db"
-        if url.startswith("sqlite:///") and len(url) > len("sqlite:///"):
-            return url.removeprefix("sqlite:///")
-        if url.lower().startswith("https://"):
-            self._wrong("STORE_URL", "names a Cosmos DB account: this version has SQLite only")
-        else:
-            self._wrong("STORE_URL", "must look like sqlite:///casemate.db")
-        return ""
+    def _store(self) -> StoreAddress:
+        names = ("STORE_URL", "COSMOS_DATABASE", "COSMOS_KEY")
+        store = StoreAddress.of(*map(self._text, names))
+        for name, problem in store.problems():
+            self._wrong(name, problem)
+        return store
 
     def _limits(self, local: bool) -> Limits:
         """In local mode nobody is authenticated, so that nobody can be held to a share."""

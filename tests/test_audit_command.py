@@ -16,9 +16,13 @@ import pytest
 
 from bot import auditing, commands
 from bot.auditing import Wanted
+from bot.azure.cosmos import CosmosStore
+from bot.azure.cosmos_containers import CONTAINERS
 from bot.domain.incident import IncidentRef
 from bot.local.sqlite import SqliteStore
+from bot.opening import trail
 from bot.ports import AuditItem
+from tests.cosmos_double import KEY, CosmosDouble
 
 NOW = datetime(2026, 11, 24, 9, 0, tzinfo=UTC)
 REF = IncidentRef("soc", "0F3C9F11-52b5-4d0a-9c3c-b0a7a6c50d6f")
@@ -82,7 +86,7 @@ def tamper(path: Path, sql: str) -> None:
 
 def run(*arguments: str) -> int:
     """Run the command; nothing of the bot and of the sandbox is started for it."""
-    return commands.run(nothing, nothing, SqliteStore, ["audit", *arguments])
+    return commands.run(nothing, nothing, trail, ["audit", *arguments])
 
 
 def nothing(*_: Any) -> Any:
@@ -284,6 +288,34 @@ async def test_a_sweep_while_it_reads_is_no_break(file: Path) -> None:
     await store.open()
     assert await auditing.run(store, Wanted()) == 0
     await store.close()
+
+
+async def test_the_settings_store_may_be_a_cosmos_account(
+    monkeypatch: pytest.MonkeyPatch, capsys
+) -> None:
+    async with CosmosDouble([each.resource for each in CONTAINERS]).running() as double:
+        store = CosmosStore(double.url, double.database, KEY, timedelta(days=30))
+        await store.open()
+        for item in ITEMS:
+            await store.record(item)
+        await store.close()
+        environment = {
+            "AZURE_OPENAI_BASE_URL": "http://127.0.0.1:9/openai/v1/",
+            "SENTINEL_SUBSCRIPTION_ID": REF.id,
+            "SENTINEL_RESOURCE_GROUP": "soc",
+            "SENTINEL_WORKSPACE": "soc",
+            "SENTINEL_WORKSPACE_ID": REF.id,
+            "STORE_URL": double.url,
+            "COSMOS_KEY": KEY,
+        }
+        for name, value in environment.items():
+            monkeypatch.setenv(name, value)
+        assert await asyncio.to_thread(run, "--incident", "3177") == 0
+        printed = capsys.readouterr().out
+        assert "The chain holds: items 1 to 4." in printed and printed.count("Ana Analyst") == 2
+        double.item("audit", "audit", "3")["line"] = "{}"
+        assert await asyncio.to_thread(run, "--verify") == 1
+        assert "The chain is broken at item 3." in capsys.readouterr().out
 
 
 # --- what it does not take -----------------------------------------------------------------------

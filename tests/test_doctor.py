@@ -6,6 +6,7 @@ import asyncio
 import json
 import zipfile
 from collections.abc import AsyncIterator
+from contextlib import aclosing
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -15,11 +16,13 @@ from aiohttp import web
 from aiohttp.test_utils import TestServer
 
 from bot import doctor
+from bot.azure.cosmos_containers import CONTAINERS
 from bot.doctor import Amiss, Finding, findings
 from bot.settings import Settings
 from sandbox.run import add_services
 from sandbox.world import RESOURCE_GROUP, SUBSCRIPTION, WORKSPACE, WORKSPACE_ID, World, load
 from tests.clock import FakeClock
+from tests.cosmos_double import KEY, CosmosDouble
 from tests.scenario.conftest import _logs
 
 APP_ID = "99999999-9999-4999-8999-999999999999"
@@ -46,6 +49,15 @@ class Sandbox:
     async def examined(self, **changes: str) -> dict[str, Finding]:
         read = lambda: Settings.from_env({**self.environment, **changes})  # noqa: E731
         return {finding.what: finding async for finding in findings(read)}
+
+    async def store(self, **changes: str) -> Finding:
+        """What is found of the store; what comes after it is not looked at."""
+        read = lambda: Settings.from_env({**self.environment, **changes})  # noqa: E731
+        async with aclosing(findings(read)) as found:
+            async for finding in found:
+                if finding.what == "store":
+                    return finding
+        raise AssertionError
 
 
 @pytest.fixture
@@ -94,6 +106,19 @@ async def test_what_is_wrong_is_on_its_own_line(
     found = await sandbox.examined(**changes)
     assert not found[line].well
     assert said.lower() in found[line].said.lower()
+
+
+async def test_a_cosmos_account_is_tried_like_a_file(sandbox: Sandbox) -> None:
+    async with CosmosDouble([each.resource for each in CONTAINERS]).running() as double:
+        account = {"STORE_URL": double.url, "COSMOS_KEY": KEY}
+        store = await sandbox.store(**account)
+        assert (store.well, store.said) == (True, "can be written; 0 messages wait for an answer")
+        refused = await sandbox.store(**{**account, "COSMOS_KEY": "d3Jvbmc="})
+        assert not refused.well and "check COSMOS_KEY" in refused.said
+        read_only = web.json_response({}, status=403)
+        double.faults = lambda asked, _: read_only if asked == "upsert documents" else None
+        refused = await sandbox.store(**account)
+        assert not refused.well and "role assignment" in refused.said
 
 
 async def test_a_prompt_that_cannot_be_read_is_named(sandbox: Sandbox, tmp_path: Path) -> None:

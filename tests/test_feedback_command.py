@@ -16,6 +16,7 @@ import pytest
 from bot import commands
 from bot.domain.incident import IncidentRef
 from bot.local.sqlite import SqliteStore
+from bot.opening import trail
 from bot.ports import AuditItem
 
 NOW = datetime(2026, 11, 24, 9, 0, tzinfo=UTC)
@@ -75,7 +76,7 @@ async def record(path: Path, *items: AuditItem) -> None:
 
 def run(*arguments: str) -> int:
     """Run the command; nothing of the bot and of the sandbox is started for it."""
-    return commands.run(nothing, nothing, SqliteStore, ["feedback", *arguments])
+    return commands.run(nothing, nothing, trail, ["feedback", *arguments])
 
 
 def nothing(*_: Any) -> Any:

@@ -33,6 +33,7 @@ MAY_IMPORT = {
     "dialogs": "bot.domain bot.errors bot.ports bot.desk bot.cards",
     # the adapters: none of them imports another
     "bot.azure": "bot.domain bot.errors bot.ports bot.wire",
+    "bot.azure.cosmos": "bot.domain bot.errors bot.ports bot.records",
     "bot.azure.credentials": "bot.domain bot.errors bot.ports bot.wire bot.settings bot.tokens",
     "bot.kusto": "bot.domain bot.errors bot.ports",
     "bot.local": "bot.domain bot.errors bot.ports bot.records",

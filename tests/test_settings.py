@@ -12,6 +12,7 @@ from bot.domain import endpoint
 from bot.domain.incident import Workspace
 from bot.domain.limits import Limits
 from bot.domain.price import Prices
+from bot.domain.store_address import StoreAddress
 from bot.errors import SettingsError
 from bot.settings import Settings, from_process, overlaid
 
@@ -85,7 +86,7 @@ def test_local_mode_needs_little_and_the_rest_has_defaults() -> None:
     assert chosen.log_analytics_endpoint == "https://api.loganalytics.azure.com"
     assert chosen.entra_authority == "https://login.microsoftonline.com"
     assert chosen.bot_openid_metadata.startswith("https://login.botframework.com/")
-    assert chosen.store_path == "casemate.db"
+    assert chosen.store == StoreAddress(path="casemate.db")
     assert chosen.history_days == 30
     assert chosen.prompts_dir is None
     assert chosen.allowed_tenants == frozenset()
@@ -114,8 +115,20 @@ def test_with_an_identity_the_bot_serves_everybody_and_lets_in_its_own_tenant() 
         ("PORT", " 8080 ", "port", 8080),
         ("HOST", "localhost", "host", "localhost"),
         ("HOST", "[::1]", "host", "::1"),
-        ("STORE_URL", "sqlite:////var/lib/casemate.db", "store_path", "/var/lib/casemate.db"),
-        ("STORE_URL", "sqlite:///:memory:", "store_path", ":memory:"),
+        (
+            "STORE_URL",
+            "sqlite:////var/lib/casemate.db",
+            "store",
+            StoreAddress("/var/lib/casemate.db"),
+        ),
+        ("STORE_URL", "sqlite:///:memory:", "store", StoreAddress(":memory:")),
+        (
+            "STORE_URL",
+            "https://soc.documents.azure.com:443",
+            "store",
+            StoreAddress(url="https://soc.documents.azure.com:443/", database="casemate"),
+        ),
+        ("COSMOS_KEY", "not for a file", "store", StoreAddress("casemate.db")),
         ("HISTORY_DAYS", "7", "history_days", 7),
         ("AUDIT_DAYS", "0", "audit_days", 0),
         ("ALLOWED_TENANT_IDS", f"{OTHER.upper()}, {TENANT},", "allowed_tenants", {OTHER, TENANT}),
@@ -224,8 +237,10 @@ def test_values_go_before_the_process_environment(monkeypatch: pytest.MonkeyPatc
         ("SENTINEL_WORKSPACE_ID", "sentinel", "is not a GUID"),
         ("STORE_URL", "postgres://x", "must look like sqlite:///casemate.db"),
         ("STORE_URL", "sqlite:///", "must look like sqlite:///casemate.db"),
-        ("STORE_URL", "https://a.documents.azure.com/", "this version has SQLite only"),
-        ("STORE_URL", "https://[", "this version has SQLite only"),
+        ("STORE_URL", "http://a.documents.azure.com/", "must be https"),
+        ("STORE_URL", "https://a.documents.azure.com/x", "must look like https://ACCOUNT."),
+        ("STORE_URL", "https://a.documents.azure.com/?x", "must look like https://ACCOUNT."),
+        ("STORE_URL", "https://[", "is not a URL"),
         ("PROMPTS_DIR", "no/such/folder", "is not a folder"),
         ("PROMPTS_DIR", "app.py", "is not a folder"),
         ("PROMPTS_DIR", "x" * 5_000, "is not a folder"),
@@ -331,6 +346,36 @@ def test_plain_http_is_for_loopback_only(url: str, wrong: str) -> None:
     assert wrong in said and bool(wrong) is bool(said)
 
 
+@pytest.mark.parametrize(
+    ("setting", "value", "problem"),
+    [
+        ("COSMOS_KEY", "s3cret", "is not an account key"),
+        ("COSMOS_KEY", "ß", "is not an account key"),
+        ("COSMOS_DATABASE", "case/mate", "is not a name that Azure gives"),
+        ("COSMOS_DATABASE", "x" * 256, "is not a name that Azure gives"),
+        ("STORE_URL", "http://127.0.0.1:8081/", "no token goes over plain http"),
+    ],
+)
+def test_what_is_wrong_with_a_cosmos_account_is_named(
+    setting: str, value: str, problem: str
+) -> None:
+    account = {**PUBLIC, "STORE_URL": "https://soc.documents.azure.com/", setting: value}
+    (said,) = problems(account)
+    name = "COSMOS_KEY" if setting == "STORE_URL" else setting
+    assert said.startswith(name) and problem in said and "s3cret" not in said
+
+
+def test_a_cosmos_account_is_read_with_its_key_unseen() -> None:
+    where = {
+        "STORE_URL": "http://127.0.0.1:8081",
+        "COSMOS_DATABASE": "soc",
+        "COSMOS_KEY": "czNjcmV0",
+    }
+    chosen = Settings.from_env({**LOCAL, **where})
+    assert chosen.store == StoreAddress("", "http://127.0.0.1:8081/", "soc", "czNjcmV0")
+    assert "czNjcmV0" not in repr(chosen)
+
+
 def test_limits_are_each_their_own_and_none_where_nobody_is_authenticated() -> None:
     assert Settings.from_env(LOCAL).limits == Limits()
     assert Settings.from_env(PUBLIC).limits == Limits(1_200, 12_000, 30_000_000, 300_000_000)
@@ -364,7 +409,8 @@ NAMES = [
     "AZURE_OPENAI_API_KEY ARM_ENDPOINT LOG_ANALYTICS_ENDPOINT STORE_URL POLL_SECONDS ENRICH",
     "WRITE_AS ENRICH_PER_HOUR TASKS_ALSO_AS_COMMENT HISTORY_DAYS SENTINEL_WORKSPACES PROMPTS_DIR",
     "INCIDENT_WEBHOOK_AUDIENCE INCIDENT_WEBHOOK_CALLERS AUDIT_DAYS ANALYST_REQUESTS_PER_MINUTE",
-    "TENANT_REQUESTS_PER_MINUTE ANALYST_TOKENS_PER_DAY TENANT_TOKENS_PER_DAY",
+    "TENANT_REQUESTS_PER_MINUTE ANALYST_TOKENS_PER_DAY TENANT_TOKENS_PER_DAY COSMOS_DATABASE",
+    "COSMOS_KEY",
 ]
 ODD = [
     "https://[",

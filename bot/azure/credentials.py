@@ -42,6 +42,11 @@ def logs_scope(endpoint: str) -> str:
     return f"https://{'api.loganalytics.io' if public else host}/.default"
 
 
+def store_scope(url: str) -> str:
+    """Name the scope of a Cosmos DB account: each account is its own resource."""
+    return f"https://{urlsplit(url).hostname}/.default"
+
+
 @dataclass(frozen=True, slots=True)
 class BotIdentity:
     """The bot's registration in Entra ID; `app_type` is `SingleTenant` or `UserAssignedMSI`."""
@@ -92,13 +97,14 @@ async def tokens_for(
 ) -> dict[str, Tokens]:
     """One token for each scope that is needed, from one credential, which closes with `parts`.
 
-    Services on loopback take no token, nor does a model that has a key.
+    Services on loopback take no token, nor does a model or a store that has a key.
     """
     wanted = {
         MODEL_SCOPE: takes_token(settings.model_base_url) and not settings.model_api_key,
         arm_scope(settings.arm_endpoint): takes_token(settings.arm_endpoint),
         logs_scope(settings.log_analytics_endpoint): takes_token(settings.log_analytics_endpoint),
         CONNECTOR_SCOPE: not settings.local_mode,
+        store_scope(settings.store.url): takes_token(settings.store.url) and not settings.store.key,
     }
     if not any(wanted.values()):
         return {}

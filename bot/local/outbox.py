@@ -9,9 +9,7 @@ from typing import Any
 
 from ..domain.announcement import Announcement, Subscription
 from ..domain.incident import IncidentRef
-from ..domain.people import Place
-from ..ports import JsonObject
-from ..records import decoded, encoded
+from ..records import decoded, encoded, subscription_of
 from .database import Database
 from .transactions import micros, moment
 
@@ -50,7 +48,7 @@ class SqliteOutbox:
     async def subscriptions(self) -> tuple[Subscription, ...]:
         """All places, first kept first."""
         rows = await self._db.rows("SELECT body FROM places ORDER BY rowid")
-        return tuple(_subscription(decoded(body)) for (body,) in rows)
+        return tuple(subscription_of(decoded(body)) for (body,) in rows)
 
     async def notice(
         self, incident: IncidentRef, state: str, places: Sequence[str], now: datetime
@@ -163,11 +161,3 @@ def _announcement(row: tuple[Any, ...]) -> Announcement:
     place, workspace, incident, wanted, seen, sent, activity, digest = row
     ref = IncidentRef(workspace, incident)
     return Announcement(place, ref, wanted, moment(seen), sent, activity, bool(digest))
-
-
-def _subscription(fields: JsonObject) -> Subscription:
-    nested: JsonObject = {
-        "place": Place(**fields["place"]),
-        "since": datetime.fromisoformat(fields["since"]),
-    }
-    return Subscription(**{**fields, **nested})

@@ -185,9 +185,9 @@ class KqlChecker(Protocol):
 class Claim:
     """An activity that was accepted and is owed an answer.
 
-    `key` names the activity for good; `body` is the activity as it came. `progress` survives a
-    crash: what was already sent for it, and the finished reply once there is one. `attempts`
-    counts how often work on it began.
+    `key` names the activity for good, and its conversation with it; `body` is the activity as it
+    came. `progress` survives a crash: what was already sent for it, and the finished reply once
+    there is one. `attempts` counts how often work on it began.
     """
 
     key: str

@@ -1,5 +1,6 @@
 import asyncio
 from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack
 from typing import Any
 
 import aiohttp
@@ -15,8 +16,10 @@ from bot.azure.credentials import (
     arm_scope,
     credential,
     logs_scope,
+    tokens_for,
 )
 from bot.errors import CasemateError, SignInNeeded
+from bot.settings import Settings
 from bot.tokens import AccessToken, Tokens
 from tests.clock import FakeClock
 
@@ -338,3 +341,35 @@ async def test_neither_secret_nor_token_shows(tokens, entra, authority, session,
 )
 def test_each_cloud_s_logs_have_their_own_scope(endpoint, scope):
     assert logs_scope(endpoint) == scope
+
+
+@pytest.mark.parametrize(
+    ("store", "asked"),
+    [
+        ({}, False),
+        ({"COSMOS_KEY": "c2VjcmV0"}, False),
+        ({"STORE_URL": "https://soc.documents.azure.com:443/"}, True),
+        ({"STORE_URL": "https://soc.documents.azure.com/", "COSMOS_KEY": "c2VjcmV0"}, False),
+        ({"STORE_URL": "http://127.0.0.1:8081/", "COSMOS_KEY": "c2VjcmV0"}, False),
+    ],
+)
+async def test_a_cosmos_account_without_a_key_is_asked_a_token_for(
+    session, clock, authority, store, asked
+):
+    guid = "11111111-1111-4111-8111-111111111111"
+    environment = {
+        "BOT_APP_ID": guid,
+        "BOT_TENANT_ID": guid,
+        "BOT_APP_PASSWORD": SECRET,
+        "ENTRA_AUTHORITY": authority,
+        "AZURE_OPENAI_BASE_URL": "http://127.0.0.1:1/",
+        "SENTINEL_SUBSCRIPTION_ID": guid,
+        "SENTINEL_RESOURCE_GROUP": "soc",
+        "SENTINEL_WORKSPACE": "soc",
+        "SENTINEL_WORKSPACE_ID": guid,
+        **store,
+    }
+    async with AsyncExitStack() as parts:
+        found = await tokens_for(Settings.from_env(environment), session, clock, parts)
+    assert ("https://soc.documents.azure.com/.default" in found) == asked
+    assert "https://management.azure.com/.default" in found

@@ -127,7 +127,7 @@ def target(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Target]:
             soc.teams.knows(f"a:chat-{number}", "personal")
         app = runner.run(application(world.settings, clock))
         runner.run(world.serve(app))
-        target = Target(runner, soc, app, world.settings.store_path)
+        target = Target(runner, soc, app, world.settings.store.path)
         yield target
         target.work_off()
         runner.run(world.__aexit__())

@@ -188,7 +188,7 @@ async def application_at(
     service_url: str,
 ) -> Edges:
     """The whole application as these settings say."""
-    found = Edges(clock, teams, http, service_url, Path(settings.store_path), stack=stack)
+    found = Edges(clock, teams, http, service_url, Path(settings.store.path), stack=stack)
     found.url = await serve(stack, await application(settings, clock))
     return found
 
