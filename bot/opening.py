@@ -94,7 +94,7 @@ async def opened(
         "logs": logs.ping,
         "kql_checker": checker.state,
     }
-    return Opened(desk, checks, (schema, checker, *tokens.values()), sign_ins)
+    return Opened(desk, checks, (schema, checker), sign_ins)
 
 
 def analysts(
