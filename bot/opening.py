@@ -110,7 +110,7 @@ async def opened(
         "logs": logs.ping,
         "kql_checker": checker.state,
     }
-    return Opened(desk, checks, (schema, checker, *tokens.values()), sign_ins)
+    return Opened(desk, checks, (schema, checker), sign_ins)
 
 
 def _store(

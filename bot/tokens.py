@@ -59,10 +59,6 @@ class Tokens:
         self._next_request = 0.0
         self._request: asyncio.Task[None] | None = None
 
-    async def start(self) -> None:
-        """Ask for the first token now, so that whoever comes first need not wait for it."""
-        self._renewing(self._now())
-
     async def __call__(self) -> str:
         """Give a token that is good now."""
         ends, now = self._current.expires_on, self._now()

@@ -139,13 +139,6 @@ async def renewed(entra: Entra, requests: int) -> None:
     await asyncio.sleep(0.02)
 
 
-async def test_the_first_token_is_asked_for_before_anybody_needs_it(tokens, entra):
-    entra.answers = [good()]
-    await tokens.start()
-    await renewed(entra, 1)
-    assert (await tokens(), len(entra.requests)) == ("t1", 1)
-
-
 async def test_a_token_is_kept_until_five_minutes_before_its_end(tokens, entra, clock):
     entra.answers = [good("t1"), good("t2")]
     assert await tokens() == "t1"
