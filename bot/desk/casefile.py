@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from collections import OrderedDict
 from dataclasses import dataclass
-from typing import TypeVar
 
 from ..domain.budget import EVIDENCE_TOKENS, Counter
 from ..domain.evidence import Evidence, gather, within
 from ..domain.incident import Alert, CaseFile, Comment, Entity, Incident
 from ..domain.injection import addressed_to_assistant
+from ..domain.recent import Recent
 from ..ports import Clock, Incidents
-
-T = TypeVar("T")
 
 _FRESH_SECONDS = 60.0
 
@@ -47,9 +44,8 @@ class CaseFiles:
     def __init__(self, incidents: Incidents, clock: Clock, most: int = 256) -> None:
         self._incidents = incidents
         self._clock = clock
-        self._most = most
-        self._kept: OrderedDict[str, _Kept] = OrderedDict()
-        self._studied: OrderedDict[str, Studied] = OrderedDict()
+        self._kept = Recent[str, _Kept](most)
+        self._studied = Recent[str, Studied](most)
 
     async def study(self, incident_id: str, count: Counter) -> Studied:
         """Read a case file and make evidence of it, within its share of a request's tokens.
@@ -64,7 +60,7 @@ class CaseFiles:
         gathered = gather(case)
         evidence = within(gathered, count, EVIDENCE_TOKENS)
         studied = Studied(case, evidence, addressed_to_assistant(gathered))
-        _keep(self._studied, incident_id, studied, self._most)
+        self._studied[incident_id] = studied
         return studied
 
     async def read(self, incident_id: str) -> CaseFile:
@@ -90,13 +86,5 @@ class CaseFiles:
                 self._incidents.comments(id),
             ),
         )
-        _keep(self._kept, id, kept, self._most)
+        self._kept[id] = kept
         return kept
-
-
-def _keep(held: OrderedDict[str, T], id: str, value: T, most: int) -> None:
-    """Hold a value, and let the one go that was put there longest ago when there are many."""
-    held[id] = value
-    held.move_to_end(id)
-    if len(held) > most:
-        held.popitem(last=False)

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
 from ..domain.people import Analyst
+from ..domain.recent import Recent
 from ..ports import Incidents, Logs
 from ..ports.rights import SignIns
 from .casefile import CaseFiles
@@ -35,15 +35,13 @@ class Rights:
     ) -> None:
         self._sign_ins = sign_ins
         self._open = open
-        self._kept: OrderedDict[tuple[str, str], Access] = OrderedDict()
+        self._kept = Recent[tuple[str, str], Access](_KEPT)
 
     def of(self, analyst: Analyst) -> Access:
         """The workspace with this analyst's rights; asking Azure may raise SignInNeeded."""
         key = analyst.tenant, analyst.id
         access = self._kept.pop(key, None) or self._open(lambda: self._sign_ins.token(analyst))
         self._kept[key] = access
-        if len(self._kept) > _KEPT:
-            self._kept.popitem(last=False)
         return access
 
     async def check(self, analyst: Analyst) -> None:

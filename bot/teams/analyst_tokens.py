@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import base64
-from collections import OrderedDict
 from typing import Any, cast
 
 import orjson
 
 from ..domain.people import Analyst
+from ..domain.recent import Recent
 from ..errors import CasemateError, SignInNeeded
 from ..ports import Clock
 from ..tokens import AccessToken, Tokens
@@ -35,7 +35,7 @@ class AnalystTokens:
     def __init__(self, service: TokenService, clock: Clock) -> None:
         self.service = service
         self._clock = clock
-        self._kept: OrderedDict[tuple[str, str], Tokens] = OrderedDict()
+        self._kept = Recent[tuple[str, str], Tokens](_KEPT)
 
     async def token(self, analyst: Analyst) -> str:
         """A token that carries this analyst's rights. Raises SignInNeeded and CasemateError."""
@@ -44,8 +44,6 @@ class AnalystTokens:
             _SignedIn(self.service, analyst), self.service.connection, self._clock
         )
         self._kept[key] = tokens
-        if len(self._kept) > _KEPT:
-            self._kept.popitem(last=False)
         return await tokens()
 
     async def sign_out(self, analyst: Analyst) -> None:

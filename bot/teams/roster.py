@@ -5,10 +5,10 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections import OrderedDict
 from collections.abc import Collection
 from typing import Any, cast
 
+from ..domain.recent import Recent
 from ..errors import TooBusy, Undelivered
 from ..ports import Clock, JsonObject, Reply
 from .activity import place_of
@@ -48,7 +48,7 @@ class Roster:
         self._until = float("-inf")
         self._changes = 0
         self._lock = asyncio.Lock()
-        self._told: OrderedDict[tuple[str, str], None] = OrderedDict()
+        self._told = Recent[tuple[str, str], None](MOST_REMEMBERED)
 
     async def has(self, activity: JsonObject) -> bool:
         """Say whether an activity's sender is a member. Raises TooBusy while nobody can tell."""
@@ -76,8 +76,6 @@ class Roster:
         if whom in self._told:
             return
         self._told[whom] = None
-        if len(self._told) > MOST_REMEMBERED:
-            self._told.popitem(last=False)
         [message] = activities(Reply(_REFUSAL))
         with contextlib.suppress(Undelivered, TimeoutError):
             async with asyncio.timeout(READ_SECONDS):

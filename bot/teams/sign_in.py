@@ -11,12 +11,12 @@ import asyncio
 import contextlib
 import logging
 import re
-from collections import OrderedDict
 from collections.abc import Awaitable, Callable
 from datetime import timedelta
-from typing import TypeVar, cast
+from typing import cast
 
 from ..domain.people import Analyst, Place
+from ..domain.recent import Recent
 from ..errors import CasemateError, SignInNeeded, Undelivered
 from ..ports import Claim, Clock, JsonObject, Reply, Store
 from . import invokes
@@ -26,9 +26,6 @@ from .connector import Connector
 from .messages import activities, addressed
 
 log = logging.getLogger(__name__)
-
-K = TypeVar("K")
-V = TypeVar("V")
 
 WAIT = timedelta(minutes=15)
 _WAITING = "sign-in/"
@@ -68,8 +65,8 @@ class SignIn:
         self._clock = clock
         self._owner = owner
         self.look: Callable[[], Awaitable[None]] | None = None
-        self._exchanges: OrderedDict[tuple[str, str, str], asyncio.Task[bool]] = OrderedDict()
-        self._told: OrderedDict[tuple[str, str], float] = OrderedDict()
+        self._exchanges = Recent[tuple[str, str, str], asyncio.Task[bool]](_REMEMBERED)
+        self._told = Recent[tuple[str, str], float](_REMEMBERED)
 
     # asking for it
 
@@ -182,7 +179,7 @@ class SignIn:
         task = self._exchanges.get(key)
         if task is None:
             task = asyncio.create_task(self._exchange_once(analyst, token))
-            _remember(self._exchanges, key, task)
+            self._exchanges[key] = task
         if not await asyncio.shield(task):
             self._exchanges.pop(key, None)
             return False
@@ -224,7 +221,7 @@ class SignIn:
         key = analyst.tenant, analyst.id
         if now - self._told.get(key, float("-inf")) < _TOLD_SECONDS:
             return
-        _remember(self._told, key, now)
+        self._told[key] = now
         said = value.get("code")
         code = (
             said if isinstance(said, str) and re.fullmatch(r"[A-Za-z]{1,40}", said) else "no code"
@@ -271,10 +268,3 @@ def _reference(body: JsonObject) -> JsonObject:
         "channelId": body.get("channelId"),
         "serviceUrl": body.get("serviceUrl"),
     }
-
-
-def _remember(held: OrderedDict[K, V], key: K, value: V) -> None:
-    held[key] = value
-    held.move_to_end(key)
-    if len(held) > _REMEMBERED:
-        held.popitem(last=False)
