@@ -238,12 +238,7 @@ def arm_query_url(arm_endpoint: str, workspace: Workspace) -> str:
     one leaves tables out that its caller may not read, and does not say so (docs:
     azure-resource-queries).
     """
-    parts = (workspace.subscription_id, workspace.resource_group, workspace.workspace)
-    subscription, group, name = (quote(each, safe="") for each in parts)
-    return (
-        f"{arm_endpoint.rstrip('/')}/subscriptions/{subscription}/resourceGroups/{group}"
-        f"/providers/Microsoft.OperationalInsights/workspaces/{name}/query?api-version=2017-10-01"
-    )
+    return f"{arm_endpoint.rstrip('/')}{workspace.arm_path}/query?api-version=2017-10-01"
 
 
 def _redirecting(url: str) -> Any:

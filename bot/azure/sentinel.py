@@ -70,13 +70,7 @@ class Sentinel:
         self._analyst = False
         self._clock = clock
         self._loopback = is_loopback(endpoint)
-        self._prefix = (
-            f"/subscriptions/{quote(workspace.subscription_id, safe='')}"
-            f"/resourceGroups/{quote(workspace.resource_group, safe='')}"
-            "/providers/Microsoft.OperationalInsights"
-            f"/workspaces/{quote(workspace.workspace, safe='')}"
-            "/providers/Microsoft.SecurityInsights"
-        )
+        self._prefix = f"{workspace.arm_path}/providers/Microsoft.SecurityInsights"
 
     def of(self, token: Callable[[], Awaitable[str]]) -> Sentinel:
         """The same workspace with an analyst's own rights; SignInNeeded comes through as it is."""

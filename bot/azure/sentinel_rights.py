@@ -9,7 +9,6 @@ from __future__ import annotations
 import re
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, cast
-from urllib.parse import quote
 
 import aiohttp
 
@@ -42,10 +41,7 @@ async def missing_rights(
     `token` gives a bearer token for Azure Resource Manager; loopback takes none.
     """
     url = (
-        f"{endpoint.rstrip('/')}/subscriptions/{quote(workspace.subscription_id, safe='')}"
-        f"/resourceGroups/{quote(workspace.resource_group, safe='')}"
-        "/providers/Microsoft.OperationalInsights"
-        f"/workspaces/{quote(workspace.workspace, safe='')}"
+        f"{endpoint.rstrip('/')}{workspace.arm_path}"
         f"/providers/Microsoft.Authorization/permissions?api-version={API_VERSION}"
     )
     headers: dict[str, str] = {}

@@ -10,7 +10,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from urllib.parse import unquote
+from urllib.parse import quote, unquote
 
 # Limits of the Sentinel service (docs: sentinel-service-limits) and the safe caps others found.
 MAX_COMMENT_CHARS = 30_000
@@ -29,6 +29,16 @@ class Workspace:
     resource_group: str
     workspace: str
     workspace_id: str
+
+    @property
+    def arm_path(self) -> str:
+        """The workspace's path in Azure Resource Manager, percent-encoded."""
+        names = (self.subscription_id, self.resource_group, self.workspace)
+        subscription, group, workspace = (quote(each, safe="") for each in names)
+        return (
+            f"/subscriptions/{subscription}/resourceGroups/{group}"
+            f"/providers/Microsoft.OperationalInsights/workspaces/{workspace}"
+        )
 
 
 @dataclass(frozen=True, slots=True)
