@@ -82,11 +82,8 @@ class Postings:
         wanted = _wanted(proposal, kind, item)
         lock = self._locks.setdefault(proposal.id, asyncio.Lock())
         async with lock:
-            done = await desk.store.writes(proposal.id)
-            if all(written(done, *each) for each in wanted):
+            if not await write_once(desk, proposal, wanted, clicked.analyst, clicked.at):
                 await self._refusals.record(desk, clicked, "repeated")
-                return Posted(proposal, done)
-            await write_once(desk, proposal, wanted, clicked.analyst, clicked.at)
             return Posted(proposal, await desk.store.writes(proposal.id))
 
 
@@ -145,8 +142,11 @@ def as_one_comment(proposal: Proposal) -> Piece | None:
 
 async def write_once(
     desk: Desk, proposal: Proposal, wanted: Sequence[Piece], by: Analyst, at: datetime
-) -> None:
-    """Write what of `wanted` is not there yet, in the name of `by`. Raises SentinelError."""
+) -> bool:
+    """Write what of `wanted` is not there yet, in the name of `by`; False where all of it was.
+
+    Raises SentinelError.
+    """
     done = await desk.store.writes(proposal.id)
     missing = [
         Write(proposal.id, kind, index, by.id, by.name, at)
@@ -168,6 +168,7 @@ async def write_once(
         await desk.store.end_write(write, _audited(desk, proposal, write, by, "done"))
     if missing:
         await desk.changed(proposal.incident.id)
+    return bool(missing)
 
 
 @asynccontextmanager
