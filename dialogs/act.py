@@ -7,6 +7,7 @@ from collections.abc import Awaitable, Callable
 
 from bot.cards import close_card, incident_card
 from bot.desk.act import Acted, carry_out, who_did
+from bot.desk.announce import prepared_for
 from bot.desk.desk import Desk
 from bot.domain import act
 from bot.domain.act import CLOSED, MAX_CLOSING_CHARS, SEVERITIES, VERDICTS, Act
@@ -199,6 +200,7 @@ def _as_closed(incident: Incident) -> str:
 async def _card(desk: Desk, incident: Incident, place: Place, line: str) -> JsonObject:
     """The incident's card; what was done is done, even where it cannot be read anew."""
     try:
-        return (await card_of(desk, incident.ref, place, line))[1]
+        prepared = await prepared_for(desk, incident.ref)
+        return (await card_of(desk, incident.ref, place, prepared, line))[1]
     except SentinelError:
         return incident_card(incident, desk.clock.now(), done=line)

@@ -8,7 +8,7 @@ from dataclasses import replace
 
 from bot.cards import digest_card
 from bot.desk.act import did, last_act
-from bot.desk.announce import Shown, Wording, prepared_state
+from bot.desk.announce import Shown, Wording, prepared_for, prepared_state
 from bot.desk.desk import Desk
 from bot.domain.announcement import SEVERITIES, Subscription, severity_named, state_of
 from bot.domain.incident import Incident, IncidentRef, Mention
@@ -24,14 +24,14 @@ _WORD = re.compile(r"^/?subscribe\b[\s:]*", re.IGNORECASE)
 
 async def one(desk: Desk, ref: IncidentRef, place: Place) -> Shown:
     """An incident that nobody asked for: its card, with what was prepared and last done for it."""
-    prepared = await prepared_state(desk, ref)
+    prepared = await prepared_for(desk, ref)
     last = await last_act(desk, ref)
     done = f"✓ {did(last)}, {last.at:%H:%M} UTC" if last else ""
-    case, card = await card_of(desk, ref, place, done)
+    case, card = await card_of(desk, ref, place, prepared, done)
     incident = case.incident
     severity, status = plain(incident.severity, 40) or "no severity", plain(incident.status, 40)
     reply = Reply(f"Incident {incident.number}, {severity}, {status}.", (card,))
-    return Shown(reply, state_of(incident, len(case.tasks), prepared))
+    return Shown(reply, state_of(incident, len(case.tasks), prepared_state(prepared)))
 
 
 def several(desk: Desk, incidents: Sequence[Incident]) -> Reply:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from bot.cards import incident_card
+from bot.desk.announce import Prepared, prepared_for
 from bot.desk.desk import Desk
 from bot.domain.incident import CaseFile, IncidentRef, Mention
 from bot.domain.injection import warned
 from bot.domain.people import Place
-from bot.domain.proposal import playbook_id
 from bot.errors import ClickRefused
 from bot.ports import Answered, Clicked, Clicking, Courier, JsonObject, Reply, Said
 
@@ -38,18 +38,17 @@ def incident_id(desk: Desk, clicked: Clicked) -> str:
 
 async def shown(desk: Desk, ref: IncidentRef, place: Place) -> Answered:
     """The incident as a card, with a warning where its text is addressed to an assistant."""
-    case, card = await card_of(desk, ref, place)
+    case, card = await card_of(desk, ref, place, await prepared_for(desk, ref))
     words = f"Incident {case.incident.number} is in focus. What do you want to know?"
     return Answered(Reply(words, (card,)))
 
 
 async def card_of(
-    desk: Desk, ref: IncidentRef, place: Place, done: str = ""
+    desk: Desk, ref: IncidentRef, place: Place, prepared: Prepared, done: str = ""
 ) -> tuple[CaseFile, JsonObject]:
     """A case file and its card for a place, with what was prepared. Raises SentinelError."""
     studied = await desk.cases.study(ref.id, desk.count)
-    prepared = await desk.store.proposal(playbook_id(ref))
-    writes = await desk.store.writes(playbook_id(ref)) if prepared else ()
-    prepared = prepared and prepared.shown_in(place.tenant, place.conversation)
+    proposal, writes = prepared
+    offered = proposal and proposal.shown_in(place.tenant, place.conversation)
     now, warnings = desk.clock.now(), warned(studied.warnings)
-    return studied.case, incident_card(studied.case, now, warnings, done, prepared, writes)
+    return studied.case, incident_card(studied.case, now, warnings, done, offered, writes)

@@ -7,7 +7,6 @@ and replicas announces once.
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -25,7 +24,8 @@ from ..domain.announcement import (
 )
 from ..domain.incident import Incident, IncidentRef
 from ..domain.people import Place
-from ..domain.proposal import playbook_id
+from ..domain.proposal import Proposal, Write, playbook_id
+from ..domain.recent import Recent
 from ..ports import Reply
 from .desk import Desk
 
@@ -59,7 +59,7 @@ class Announcements:
 
     def __init__(self, desk: Desk) -> None:
         self._desk = desk
-        self._noticed: OrderedDict[IncidentRef, Incident] = OrderedDict()
+        self._noticed = Recent[IncidentRef, Incident](_REMEMBERED)
 
     async def notice(self, incident: Incident) -> bool:
         """Take in how an incident is now; True where something is to be sent for it.
@@ -68,9 +68,6 @@ class Announcements:
         """
         outbox, now = self._desk.outbox, self._desk.clock.now()
         self._noticed[incident.ref] = incident
-        self._noticed.move_to_end(incident.ref)
-        if len(self._noticed) > _REMEMBERED:
-            self._noticed.popitem(last=False)
         known = await outbox.announced(incident.ref)
         places: list[str] = []
         if incident.status != CLOSED and not incident.merged_into:
@@ -82,7 +79,9 @@ class Announcements:
         if not known and not places:
             return False
         tasks = len(await self._desk.incidents.tasks(incident.ref.id)) if known else 0
-        state = state_of(incident, tasks, await prepared_state(self._desk, incident.ref))
+        state = state_of(
+            incident, tasks, prepared_state(await prepared_for(self._desk, incident.ref))
+        )
         return await outbox.notice(incident.ref, state, places, now)
 
     async def gone(self, ref: IncidentRef) -> bool:
@@ -102,12 +101,19 @@ class Announcements:
         return await self._desk.incidents.get(each.incident.id)
 
 
-async def prepared_state(desk: Desk, ref: IncidentRef) -> str:
+Prepared = tuple[Proposal | None, tuple[Write, ...]]
+
+
+async def prepared_for(desk: Desk, ref: IncidentRef) -> Prepared:
+    """What the playbook prepared for an incident, and what of it was put there."""
+    prepared = await desk.store.proposal(playbook_id(ref))
+    return prepared, await desk.store.writes(playbook_id(ref)) if prepared else ()
+
+
+def prepared_state(prepared: Prepared) -> str:
     """Name what the card shows of the playbook."""
-    if await desk.store.proposal(playbook_id(ref)) is None:
-        return ""
-    done = [write for write in await desk.store.writes(playbook_id(ref)) if write.done]
-    return f"playbook {len(done)}"
+    proposal, writes = prepared
+    return f"playbook {sum(write.done for write in writes)}" if proposal else ""
 
 
 def _hears(subscription: Subscription, incident: Incident, now: datetime) -> bool:
