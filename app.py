@@ -80,8 +80,8 @@ async def application(settings: Settings, clock: Clock | None = None) -> web.App
         app.router.add_post("/api/incidents", webhook.incidents)
         app.router.add_get("/healthz", health.healthz)
         app.router.add_get("/readyz", health.readyz)
-        days = settings.history_days, settings.audit_days
-        keep = serving.Retention(*(timedelta(days=each) for each in days))
+        chats, audit = timedelta(days=settings.history_days), timedelta(days=settings.audit_days)
+        keep = serving.Retention(chats, audit)
         starting = (*services.starting, watch)
         serving.live_with(app, starting, turns, desk.store, clock, keep, parts.pop_all())
         return app

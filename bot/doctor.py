@@ -9,7 +9,7 @@ import asyncio
 import json
 import time
 import zipfile
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -68,13 +68,18 @@ async def examine(read: Callable[[], Settings]) -> int:
 
 
 async def findings(read: Callable[[], Settings]) -> AsyncIterator[Finding]:
-    """Give the findings one by one; settings that are wrong are all that can be said of them."""
+    """Give the findings one by one; settings and prompts that are wrong are all there is to say."""
     try:
-        settings = await asyncio.to_thread(read)
-    except SettingsError as error:
-        for finding in _named(error):
+        async for finding in _findings(read):
             yield finding
-        return
+    except SettingsError as error:
+        for problem in error.problems:
+            name, _, rest = problem.partition(" ")
+            yield Finding(name.rstrip(":"), False, rest)
+
+
+async def _findings(read: Callable[[], Settings]) -> AsyncIterator[Finding]:
+    settings = await asyncio.to_thread(read)
     yield Finding("settings", True, "every name is there and can be read")
     clock = SystemClock()
     async with AsyncExitStack() as parts:
@@ -82,10 +87,8 @@ async def findings(read: Callable[[], Settings]) -> AsyncIterator[Finding]:
         try:
             tokens = await tokens_for(settings, session, clock, parts)
             desk = (await opened(settings, session, tokens, clock, parts)).desk
-        except SettingsError as error:  # prompts are read when the desk is opened
-            for finding in _named(error):
-                yield finding
-            return
+        except SettingsError:
+            raise
         except CasemateError as error:
             yield Finding("store", False, error.sentence)
             return
@@ -93,12 +96,6 @@ async def findings(read: Callable[[], Settings]) -> AsyncIterator[Finding]:
             yield await _tried(f"identity for {scope.removesuffix('/.default')}", _signed_in(token))
         for what, check in _checks(settings, desk, session, tokens, clock).items():
             yield await _tried(what, check)
-
-
-def _named(error: SettingsError) -> Iterator[Finding]:
-    for problem in error.problems:
-        name, _, rest = problem.partition(" ")
-        yield Finding(name.rstrip(":"), False, rest)
 
 
 def _checks(
