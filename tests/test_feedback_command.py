@@ -9,15 +9,14 @@ from contextlib import closing
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from bot import commands
 from bot.domain.incident import IncidentRef
-from bot.local.sqlite import SqliteStore
 from bot.opening import trail
 from bot.ports import AuditItem
+from tests.test_audit_command import nothing, record
 
 NOW = datetime(2026, 11, 24, 9, 0, tzinfo=UTC)
 REF = IncidentRef("soc", "0f3c9f11-52b5-4d0a-9c3c-b0a7a6c50d6f")
@@ -66,21 +65,9 @@ def file(tmp_path: Path) -> Path:
     return path
 
 
-async def record(path: Path, *items: AuditItem) -> None:
-    store = SqliteStore(str(path))
-    await store.open()
-    for item in items:
-        await store.record(item)
-    await store.close()
-
-
 def run(*arguments: str) -> int:
     """Run the command; nothing of the bot and of the sandbox is started for it."""
     return commands.run(nothing, nothing, trail, ["feedback", *arguments])
-
-
-def nothing(*_: Any) -> Any:
-    raise AssertionError("this command needs no services")
 
 
 def test_the_worst_comes_first_by_prompt_and_model(file: Path, capsys) -> None:
