@@ -10,6 +10,7 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any, cast
 
+from ..domain.injection import SHIELDS
 from ..domain.rendering import unmarked
 from ..errors import (
     AnswerCut,
@@ -30,8 +31,6 @@ NO_TOKEN = "no_token"  # noqa: S105  (a code of ours, no secret)
 
 # Members of a request that we can do without when a server does not know them.
 OPTIONAL = ("response_format", "reasoning_effort", "stream_options")
-# What looks for attacks in a prompt, among the filters of its content (facts 5.4).
-SHIELDS = ("jailbreak", "indirect_attack")
 
 _BUSY_WAITS = 10.0  # seconds an analyst waits for a rate limit, in all
 _LEAST_WAIT = 0.25

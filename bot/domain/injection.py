@@ -150,12 +150,12 @@ def _decoded(text: str) -> Iterator[str]:
 
 
 # What Azure's prompt shields call what they find (docs: content-filter-prompt-shields).
-_SHIELDS = ("jailbreak", "indirect_attack")
+SHIELDS = ("jailbreak", "indirect_attack")
 
 
 def shielded(struck: Sequence[str]) -> tuple[str, ...]:
     """Name what the model was sent, as a field is named, where Azure's shields struck at it."""
-    found = [name.replace("_", " ") for name in _SHIELDS if name in struck]
+    found = [name.replace("_", " ") for name in SHIELDS if name in struck]
     if not found:
         return ()
     return (f"what the model was sent (Azure's prompt shields: {', '.join(found)})",)
