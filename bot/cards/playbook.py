@@ -22,7 +22,8 @@ from .query import said, state
 
 # Enough to see what it is about, and to leave room on an incident's card: the incident gets all.
 _EXCERPT = 500
-_SHOWN_TASKS = 6
+# A task's line and button take 1.6 KB: where texts have to be short, there is room for fewer.
+_SHOWN_TASKS = ((450, 6), (120, 3), (0, 0))
 
 
 def playbook_blocks(proposal: Proposal, writes: Sequence[Write], share: int) -> list[Card]:
@@ -60,7 +61,8 @@ def _tactics(proposal: Proposal, item: Item, writes: Sequence[Write], share: int
 
 def _tasks(proposal: Proposal, writes: Sequence[Write], share: int) -> Card:
     lines = [text("Tasks", weight="bolder")]
-    for number, index in enumerate(proposal.tasks[:_SHOWN_TASKS], 1):
+    most = next(most for least, most in _SHOWN_TASKS if share >= least)
+    for number, index in enumerate(proposal.tasks[:most], 1):
         words = plain(proposal.items[index].title, min(150, share))
         line = text(f"{number} · {words}", spacing="small")
         if write := written(writes, "task", index):
@@ -68,8 +70,8 @@ def _tasks(proposal: Proposal, writes: Sequence[Write], share: int) -> Card:
         else:
             button = action_set([add("Add task", proposal.id, "task", index)])
             lines.append(beside([line], [button], stretch_first=True))
-    if len(proposal.tasks) > _SHOWN_TASKS:
-        lines.append(text(f"and {len(proposal.tasks) - _SHOWN_TASKS} more"))
+    if (left := len(proposal.tasks) - most) > 0:
+        lines.append(text(f"and {left} more" if most else f"{left} were prepared"))
     first = proposal.tasks.start
     if write := written(writes, "comment", first):
         lines.append(added(write, share, "as one comment "))

@@ -35,6 +35,7 @@ from tests.cards.samples import (
     ANSWER,
     BARE,
     CASE,
+    CHECKED,
     INCIDENT,
     LIST,
     NOW,
@@ -42,6 +43,7 @@ from tests.cards.samples import (
     TASKS,
     asked,
     incident,
+    prepared,
     proposal,
     turn,
     write,
@@ -493,11 +495,19 @@ def test_the_fullest_cards_fit(text: str) -> None:
     values |= {one.name: (full,) * 99 for one in fields(Incident) if one.default == ()}
     values["url"] = "https://portal.azure.com/" + "x" * 1_900
     case = CaseFile(replace(INCIDENT, **values), entities=(Entity("e", full, full),) * 99)
+    items = [Item(full, full, "comment"), *[Item(full, full)] * MAX_TASKS, Item(full, full)]
+    query = replace(CHECKED, explanation=full, problems=(full,) * 9, cautions=(full,) * 9)
+    playbook = prepared(query, items=tuple(items), secret="s" * 22)
+    sealed = playbook.shown_in("t" * 36, "19:chat")
+    kinds = ["comment", *["task"] * (MAX_TASKS + 1)]
+    added = [write(kind, index, by=full) for index, kind in enumerate(kinds)]
     for card in (
         tasks_card(tasks, [], [full] * 9),
         tasks_card(tasks, [write("task", n, by=full) for n in range(MAX_TASKS)], [full] * 9),
         answer_card(tasks, [], [full] * 9, full),
         incident_card(case, NOW, [full] * 9),
+        incident_card(case, NOW, [full] * 9, "done", sealed),
+        incident_card(case, NOW, [full] * 9, "done", sealed, added),
         incidents_card([case.incident] * 12, NOW, NEXT),
         history_card([turn(n, question=full, answer=full) for n in range(20)], INCIDENT, NOW),
     ):
