@@ -1,8 +1,9 @@
 """A minimal chat bot on microsoft-agents-hosting-aiohttp, which streams in a personal chat.
 
 It verifies tokens with the SDK's own middleware. Where the keys are is fixed in the SDK and no
-setting changes it, so its table of addresses is pointed at the benchmark's. It sends without a
-token. In a group chat, where Teams does not stream, the answer goes in one message.
+setting changes it, so its table of addresses is pointed at the benchmark's. It sends with a token
+that does not have to be fetched. In a group chat, where Teams does not stream, the answer goes in
+one message.
 What Casemate does and this does not: claim an activity before it is acknowledged, keep history,
 read the incident, build a prompt, check citations, send a card, write an audit.
 """
@@ -31,18 +32,26 @@ KEYS = _entra_issuers.BOTFRAMEWORK_JWKS_URIS
 KEYS["https://api.botframework.com"] = os.environ["BOT_OPENID_KEYS"]
 
 
-class NoOutboundToken:
-    """The SDK's `Connections`, with its own provider of no token behind each."""
+class GivenToken(AnonymousTokenProvider):
+    async def get_access_token(self, *_args, **_named) -> str:
+        return os.environ["BENCH_TOKEN"]
+
+
+class GivenTokens:
+    """The SDK's `Connections`."""
 
     def get_connection(self, *_args):
-        return AnonymousTokenProvider()
+        return GivenToken()
 
     get_default_connection = get_token_provider = get_connection
     get_token_provider_from_activity = get_connection
 
 
-ADAPTER = CloudAdapter(connection_manager=NoOutboundToken())
-BOT = AgentApplication[TurnState](storage=MemoryStorage(), adapter=ADAPTER)
+CONNECTIONS = GivenTokens()
+ADAPTER = CloudAdapter(connection_manager=CONNECTIONS)
+BOT = AgentApplication[TurnState](
+    storage=MemoryStorage(), adapter=ADAPTER, connection_manager=CONNECTIONS
+)
 
 
 @BOT.activity("message")
