@@ -65,12 +65,12 @@ def peers(services: Services) -> list[Bot]:
     ]
 
 
-def version(package: str) -> str:
+def version(package: str, python: Path = PEERS_PYTHON) -> str:
     """The version in the peers' environment, or nothing where it could not be installed."""
     code = f"import importlib.metadata as m; print(m.version({package!r}))"
     try:
         found = subprocess.run(  # a package's own name, from the list above
-            [PEERS_PYTHON, "-c", code], capture_output=True, text=True, timeout=20
+            [python, "-c", code], capture_output=True, text=True, timeout=20
         )
     except FileNotFoundError:
         return ""
