@@ -25,7 +25,7 @@ STREAMED = (
 )
 # A bot that does not stream is not paced, wherever it is asked.
 WHOLE = (Analysts(1, 10, "groupChat", 0.3, 0.01), Analysts(32, 128, "groupChat", 0.3, 0.01))
-WARM_UP = Analysts(32, 320)
+WARM_UP = Analysts(32, 160)
 PROCESS_HEAD = ("bot", "start to ready, s", "RSS MiB", "PSS MiB")
 GROWN = 1_000
 
@@ -60,8 +60,7 @@ async def ask(http: aiohttp.ClientSession, services: Services, folder: Path) -> 
             figures.missing.append(f"{name}: not measured, it is not installed.")
             continue
         try:
-            async with asyncio.timeout(180):
-                await _measure(http, services, peer, figures, folder, name)
+            await _measure(http, services, peer, figures, folder, name)
         except (RuntimeError, AssertionError, TimeoutError, ExceptionGroup) as problem:
             figures.missing.append(f"{name}: not measured to the end: {_cause(problem)}")
     return figures
@@ -102,7 +101,8 @@ async def growth(http: aiohttp.ClientSession, services: Services, folder: Path) 
         await Load(http, services, process, LAST_WORDS).run(WARM_UP)
         before = process.memory()
         questions = QUESTIONS * (GROWN // len(QUESTIONS))
-        run = await Load(http, services, process, LAST_WORDS, questions).run(Analysts(1, GROWN))
+        asked = Analysts(1, GROWN, limit=120.0)
+        run = await Load(http, services, process, LAST_WORDS, questions).run(asked)
         first, last = (1000 * each / 50 for each in table.ends(run.spent, 50))
         return (
             f"Casemate, {GROWN:,} turns in one chat: {first:.2f} ms CPU a turn in the first 50,"

@@ -30,20 +30,25 @@ _ids = itertools.count(1)
 
 @dataclass(frozen=True)
 class Analysts:
-    """So and so many conversations at a time, and how the model answers them (seconds)."""
+    """So and so many conversations at a time, and how the model answers them (seconds).
+
+    After `limit` seconds nobody asks on, so that a slow bot has fewer turns.
+    """
 
     at_once: int
     turns: int
     kind: str = "groupChat"
     first: float = 0.0
     pause: float = 0.0
+    limit: float = 10.0
 
 
 @dataclass(frozen=True)
 class Run:
     """What it took, in seconds: by the clock, of the bot's CPU, and for each of the turns.
 
-    `spent` is the bot's CPU since the beginning as it stood after each turn.
+    `spent` is the bot's CPU since the beginning as it stood after each turn, `beside` that of the
+    services and the load.
     """
 
     analysts: Analysts
@@ -52,6 +57,7 @@ class Run:
     latencies: list[float]
     spent: list[float]
     answers: list[Answer]
+    beside: float = 0.0
 
 
 class Load:
@@ -102,7 +108,7 @@ class Load:
             while True:
                 number = next(_ids)
                 for question in self._questions:
-                    if next(left, left) is left:
+                    if time.perf_counter() - began > analysts.limit or next(left, left) is left:
                         return
                     text = question.format(incident=FIRST_INCIDENT + number)
                     chat = f"19:bench-{number}"
@@ -110,13 +116,14 @@ class Load:
                     spent.append(self._bot.cpu - cpu)
                     ends.append(time.perf_counter())
 
-        cpu, began = self._bot.cpu, time.perf_counter()
+        cpu, beside, began = self._bot.cpu, time.process_time(), time.perf_counter()
         async with asyncio.TaskGroup() as group:
             for _ in range(analysts.at_once):
                 group.create_task(analyst())
         await asyncio.sleep(0.2)  # what a bot does after its answer belongs to the turn
-        whole, answers = self._bot.cpu - cpu, list(services.answers.values())
-        return Run(analysts, ends[-1] - began, whole, latencies, spent, answers)
+        whole, beside = self._bot.cpu - cpu, time.process_time() - beside
+        answers = list(services.answers.values())
+        return Run(analysts, ends[-1] - began, whole, latencies, spent, answers, beside)
 
     async def _turn(
         self, group: asyncio.TaskGroup, conversation: str, kind: str, question: str

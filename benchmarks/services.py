@@ -196,7 +196,7 @@ class Services:
             self._due.pop(conversation, None)
             self.posted.append((now, body))
             waiting = self.arrivals.pop(conversation, None)
-            if waiting is not None:
+            if waiting is not None and not waiting.done():
                 waiting.set_result((now, body))
         elif b"streaminfo" in body:
             self._due[conversation] = now + PACE_SECONDS

@@ -9,7 +9,7 @@ from .load import Run
 
 TURNS_HEAD = (
     "bot", "chat", "model", "at once", "turns", "turns/s", "CPU ms/turn",
-    "p50 ms", "p95 ms", "p99 ms",
+    "p50 ms", "p95 ms", "p99 ms", "services' CPU ms/turn",
 )  # fmt: skip
 WAITS_HEAD = (
     "bot", "at once", "first token to first text, ms", "beyond the pace",
@@ -36,7 +36,8 @@ def turns_row(bot: str, run: Run) -> list[str]:
     model = f"{1000 * asked.first:.0f} + {1000 * asked.pause:.0f} ms" if asked.pause else "at once"
     chat = "personal" if asked.kind == "personal" else "group"
     rate, cpu = f"{turns / run.elapsed:.1f}", f"{1000 * run.cpu / turns:.2f}"
-    return [bot, chat, model, str(asked.at_once), str(turns), rate, cpu, *spread]
+    beside = f"{1000 * run.beside / turns:.2f}"
+    return [bot, chat, model, str(asked.at_once), str(turns), rate, cpu, *spread, beside]
 
 
 def waits_row(bot: str, run: Run) -> list[str]:

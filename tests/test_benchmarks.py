@@ -40,13 +40,12 @@ def test_a_percentile_is_a_value_that_was_measured(
 
 def test_a_row_says_rate_cpu_and_percentiles() -> None:
     asked = Analysts(32, 100, "personal", 0.3, 0.01)
-    run = Run(asked, 4.0, 0.5, [each / 1000 for each in HUNDRED], [], [])
+    run = Run(asked, 4.0, 0.5, [each / 1000 for each in HUNDRED], [], [], 0.2)
 
     row = table.turns_row("Bot", run)
 
-    assert row == (
-        ["Bot", "personal", "300 + 10 ms", "32", "100", "25.0", "5.00", "50", "95", "99"]
-    )
+    asked_and_rate = ["Bot", "personal", "300 + 10 ms", "32", "100", "25.0"]
+    assert row == [*asked_and_rate, "5.00", "50", "95", "99", "2.00"]
     assert len(row) == len(table.TURNS_HEAD)
 
 
