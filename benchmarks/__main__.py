@@ -49,7 +49,8 @@ async def measure(folder: Path) -> None:
     site = web.TCPSite(runner, "127.0.0.1", 0)
     await site.start()
     services.base = f"http://127.0.0.1:{runner.addresses[0][1]}"
-    connections = aiohttp.TCPConnector(limit=0)
+    # Shorter than any bot's own: none may close a connection that a question is about to take.
+    connections = aiohttp.TCPConnector(limit=0, keepalive_timeout=2.0)
     async with aiohttp.ClientSession(connector=connections) as http:
         print(await asking.ask(http, services, folder), NOTES, sep="\n", flush=True)
         print("", await asking.growth(http, services, folder), sep="\n", flush=True)
