@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, replace
+from dataclasses import replace
 
 from bot.cards import answer_card
 from bot.desk.ask import Asked, ask
@@ -58,7 +58,7 @@ def answered(asked: Asked, record: Sequence[str] = (), *, shareable: bool = True
     url = briefing.case.incident.url
     message: JsonObject = {
         "text": for_teams(asked.text),
-        "citations": [asdict(_source(each, url)) for each in briefing.evidence.cited(asked.text)],
+        "citations": [_source(each, url) for each in briefing.evidence.cited(asked.text)],
         "by_model": asked.by_model,
         "warnings": warned(briefing.warnings),
         "note": asked.note,
@@ -96,7 +96,9 @@ def said_again(message: JsonObject, *cards: JsonObject) -> Reply:
     return Reply(message["text"], cards, citations, message["by_model"])
 
 
-def _source(exhibit: Exhibit, url: str) -> Citation:
+def _source(exhibit: Exhibit, url: str) -> JsonObject:
+    """A `Citation`, as it is kept with the answer."""
     facts = exhibit.fields
     words = facts.get("description") or facts.get("text") or facts.get("title") or exhibit.label
-    return Citation(exhibit.number, exhibit.label, str(words), url)
+    number, name, abstract = exhibit.number, exhibit.label, str(words)
+    return {"position": number, "name": name, "abstract": abstract, "url": url}

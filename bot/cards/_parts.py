@@ -29,8 +29,10 @@ _SEVERITIES = {"high": "attention", "medium": "warning", "low": "accent"}
 
 def size(card: Card) -> int:
     """Count a card's bytes in whichever is larger: UTF-16, as Teams counts, or escaped JSON."""
-    utf16 = json.dumps(card, ensure_ascii=False).encode("utf-16-le", "surrogatepass")
-    return max(len(json.dumps(card)), len(utf16))
+    text = json.dumps(card, ensure_ascii=False)
+    if text.isascii():
+        return 2 * len(text)
+    return max(len(json.dumps(card)), len(text.encode("utf-16-le", "surrogatepass")))
 
 
 def fitted(build: Callable[[int], Card], longest: int = 1_500) -> Card:

@@ -120,10 +120,11 @@ def _forms(text: str) -> set[str]:
 
     Also backwards where it turns itself around, and with what is written in invisible tags.
     """
-    tags = "".join(chr(ord(char) - 0xE0000) for char in text if ord(char) in _TAGS)
-    forms = {text, unquote(html.unescape(text)), *_decoded(text), tags}
-    if _BACKWARDS in text:
-        forms.add(text.rpartition(_BACKWARDS)[2][::-1])
+    forms = {text, unquote(html.unescape(text)), *_decoded(text)}
+    if not text.isascii():
+        forms.add("".join(chr(ord(char) - 0xE0000) for char in text if ord(char) in _TAGS))
+        if _BACKWARDS in text:
+            forms.add(text.rpartition(_BACKWARDS)[2][::-1])
     plain = {folded(form).replace("_", " ") for form in forms}
     return plain | {form.translate(_LOOKALIKES) for form in plain if not form.isascii()}
 

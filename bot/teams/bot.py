@@ -211,7 +211,7 @@ class Bot(ActivityHandler):
         outcome = Outcome(
             claim=claim.key,
             progress={
-                "reply": dataclasses.asdict(answered.reply),
+                "reply": answered.reply,
                 "origin": ratings.origin(answered),
             },
             thread=answered.thread,
