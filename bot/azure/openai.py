@@ -152,10 +152,13 @@ class AzureChatModel:
             body = self._body(messages, limit, wanted)
             try:
                 async with aclosing(self._events(body, patience)) as events:
-                    async for event in events:
-                        if piece := answer.add(event):
+                    async for arrived in events:
+                        piece, failed = answer.add_all(arrived)
+                        if piece:
                             yield piece
                             patience.heard()
+                        if failed is not None:
+                            raise failed
                         if answer.finish:
                             patience.finished()
                 if answer.finish:
@@ -175,13 +178,7 @@ class AzureChatModel:
                 await self._clock.sleep(wait)
 
     def _give_up(self, failure: Failure, answer: Answer) -> ModelError:
-        _LOG.warning(
-            "model %s: status %s, code %s: %s",
-            self._model,
-            failure.status,
-            failure.code,
-            failure.detail[:200],
-        )
+        _LOG.warning("model %s: %s: %s", self._model, failure, failure.detail[:200])
         return to_error(failure, begun=answer.begun, silence=self._silence)
 
     def _body(
@@ -204,7 +201,9 @@ class AzureChatModel:
             body["response_format"] = {"type": "json_schema", "json_schema": wanted}
         return {name: value for name, value in body.items() if name not in self._not_known}
 
-    async def _events(self, body: JsonObject, patience: Patience) -> AsyncGenerator[JsonObject]:
+    async def _events(
+        self, body: JsonObject, patience: Patience
+    ) -> AsyncGenerator[list[JsonObject]]:
         """One attempt: yield what the server says; raises Failure. Closing it hangs up."""
         await self._ready()
         import httpx2

@@ -227,15 +227,17 @@ def audited(
     return replace(item, detail=detail, incident_number=briefing.case.incident.number)
 
 
-def turn(desk: Desk, briefing: Briefing, question: str, answer: str, model: str) -> Turn:
-    """A question and its good answer, as the history keeps them."""
+def turn(
+    desk: Desk, briefing: Briefing, question: str, answer: str, model: str, size: int = 0
+) -> Turn:
+    """A question and its good answer, as the history keeps them; `size` in tokens, where known."""
     said = briefing.said
     return Turn(
         id=said.id,
         question=question,
         answer=answer,
         asked=said.at,
-        tokens=desk.count(question) + desk.count(answer),
+        tokens=desk.count(question) + (size or desk.count(answer)),
         model=model,
         prompt=desk.prompts["system"].hash,
     )
@@ -243,13 +245,15 @@ def turn(desk: Desk, briefing: Briefing, question: str, answer: str, model: str)
 
 def _good(desk: Desk, briefing: Briefing, question: str, draft: _Draft) -> Asked:
     model = draft.usage.model if draft.usage else desk.model.name
+    # The model has counted its answer; our counter takes half a millisecond for it.
+    size = draft.usage.answer_tokens if draft.usage else 0
     title = f"Answer: {question}"
     return Asked(
         text=draft.text,
         briefing=briefing,
         audit=audited(desk, briefing, "question", "answered", draft.usage),
         proposal=proposal(desk, briefing, "answer", [Item(title, draft.text)], model),
-        turn=turn(desk, briefing, question, draft.text, model),
+        turn=turn(desk, briefing, question, draft.text, model, size),
         note=_UNCHECKED if _QUERY.search(draft.text) else "",
     )
 

@@ -44,6 +44,12 @@ class Usage:
     completion_tokens: int = 0
     cached_tokens: int = 0
     shields: tuple[str, ...] = ()
+    reasoning_tokens: int = 0  # of the completion's: thought, not said
+
+    @property
+    def answer_tokens(self) -> int:
+        """The answer's own size; 0 where the service did not say."""
+        return max(0, self.completion_tokens - self.reasoning_tokens)
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from datetime import datetime
+from functools import lru_cache
 from typing import Any, cast
 from urllib.parse import quote, urlsplit
 
@@ -36,6 +37,7 @@ _SERVICE_URL = re.compile(
 )
 
 
+@lru_cache(maxsize=256)  # Teams has a handful, and each turn asks three times
 def service_url_allowed(url: str, *, loopback: bool, teams: bool = True) -> bool:
     """Say whether we may talk to this connector.
 

@@ -61,6 +61,7 @@ async def test_a_question_leaves_its_hash_and_what_answered_it(room: Room) -> No
         "completion_tokens": 30,
         "cached_tokens": 64,
         "shields": [],
+        "reasoning_tokens": 0,
     }
 
 
