@@ -19,7 +19,7 @@ from tests.counting import estimate
 from tests.desk.conftest import ANA, BEN, CHAT, Room
 from tests.desk.test_audit import Quiet
 
-ADDRESS, ACCOUNT = "198.51.100.77", "svc_backup@contoso.example"
+ADDRESS, ACCOUNT = "100.64.9.77", "svc_fold@contoso.example"
 LEASE = timedelta(seconds=30)
 
 
