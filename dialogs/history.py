@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from bot.cards import history_card
-from bot.desk.ask import MAX_TURNS
 from bot.desk.desk import Desk
+from bot.desk.past import MAX_TURNS
 from bot.domain.incident import Mention
 from bot.domain.transcript import Thread
 from bot.ports import Answered, Courier, Reply, Said

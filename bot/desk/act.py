@@ -163,15 +163,18 @@ def who_did(item: AuditItem, now: datetime) -> str:
 
 def did(item: AuditItem) -> str:
     """Say of an act in the audit who did what."""
-    after = plain(str(item.detail["after"]), 60)
-    what = {
+    return f"{plain(item.analyst_name, 60)} {deed(item, plain(str(item.detail['after']), 60))}"
+
+
+def deed(item: AuditItem, after: str) -> str:
+    """Say of an act in the audit what was done; `after` is the new value, fit to be shown."""
+    return {
         "assign": "took it",
         "close": "closed it",
         "reopen": "reopened it",
         "severity": f"set the severity to {after}",
         "status": f"set the status to {after}",
     }[item.detail["what"]]
-    return f"{plain(item.analyst_name, 60)} {what}"
 
 
 def ago(span: timedelta) -> str:

@@ -137,6 +137,11 @@ _VERSIONS: tuple[tuple[str | Callable[[sqlite3.Connection], None], ...], ...] = 
         chain_existing,
         seal_existing,
     ),
+    (
+        # What the turns before came to, and when the oldest of them was asked.
+        "ALTER TABLE turns ADD COLUMN fold BLOB",
+        "ALTER TABLE turns ADD COLUMN fold_first INTEGER",
+    ),
 )
 _VERSION = len(_VERSIONS)
 

@@ -135,7 +135,7 @@ class SqliteStore(SqliteTrail):
     async def turns(self, thread: Thread, limit: int) -> tuple[Turn, ...]:
         """The newest `limit` turns of a history by when they were asked, oldest first."""
         rows = await self._db.rows(
-            "SELECT id, question, answer, asked, tokens, model, prompt, data FROM turns"
+            "SELECT id, question, answer, asked, tokens, model, prompt, data, fold FROM turns"
             " WHERE tenant = ? AND analyst = ? AND workspace = ? AND incident = ?"
             " ORDER BY asked DESC, rowid DESC LIMIT ?",
             *thread_columns(thread),

@@ -11,7 +11,7 @@ from ..domain.announcement import NEWS
 from ..domain.proposal import Proposal, Write
 from ..domain.transcript import Thread, Turn
 from ..ports import AuditItem, Claim, Erased, JsonObject, Outcome
-from ..records import decoded, encoded
+from ..records import decoded, encoded, fold_of
 from .chain import append
 from .times import micros, moment
 
@@ -23,8 +23,10 @@ def thread_columns(thread: Thread) -> tuple[str, str, str, str]:
 
 def turn_of(row: tuple[Any, ...]) -> Turn:
     """Read a turn from its columns, in the order of `Turn`'s fields."""
-    id, question, answer, asked, *rest = row
-    return Turn(id, question, answer, moment(asked), *rest)
+    *fields, fold = row
+    id, question, answer, asked, *rest = fields
+    made = fold_of(decoded(fold)) if fold else None
+    return Turn(id, question, answer, moment(asked), *rest, fold=made)
 
 
 def write_of(row: tuple[Any, ...]) -> Write:
@@ -74,7 +76,8 @@ def commit(db: sqlite3.Connection, outcome: Outcome, owner: str) -> bool:
     if outcome.thread is not None and outcome.turn is not None:
         turn = outcome.turn
         db.execute(
-            "INSERT INTO turns VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING",
+            "INSERT INTO turns VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+            " ON CONFLICT DO NOTHING",
             (
                 *thread_columns(outcome.thread),
                 turn.id,
@@ -85,6 +88,8 @@ def commit(db: sqlite3.Connection, outcome: Outcome, owner: str) -> bool:
                 turn.model,
                 turn.prompt,
                 turn.data,
+                encoded(turn.fold) if turn.fold else None,
+                micros(turn.fold.first) if turn.fold else None,
             ),
         )
     if outcome.proposal is not None:
@@ -190,6 +195,8 @@ def sweep(db: sqlite3.Connection, now: datetime, keep: timedelta) -> None:
     old = (micros(now - keep),)
     db.execute("DELETE FROM claims WHERE finished < ?", old)
     db.execute("DELETE FROM turns WHERE asked < ?", old)
+    # A fold is not kept longer than what it was made from; the desk makes it anew from the rest.
+    db.execute("UPDATE turns SET fold = NULL, fold_first = NULL WHERE fold_first < ?", old)
     db.execute("DELETE FROM focus WHERE at < ?", old)
     db.execute(
         "DELETE FROM shares WHERE proposal IN (SELECT id FROM proposals WHERE created < ?)", old

@@ -13,7 +13,7 @@ import pytest
 from bot.domain.chain import Mark, break_between
 from bot.domain.incident import IncidentRef
 from bot.domain.proposal import Item, Proposal, Provenance, Write
-from bot.domain.transcript import Thread, Turn
+from bot.domain.transcript import Fold, Note, Thread, Turn
 from bot.errors import StoreError
 from bot.ports import AuditItem, Claim, Erased, Outcome, Store
 
@@ -35,6 +35,12 @@ def claim(key: str, conversation: str = CHAT) -> Claim:
 
 def turn(id: str, at: datetime = NOW) -> Turn:
     return Turn(id, f"question {id}", f"answer {id}", at, 420, "gpt-5.4-mini", "9c1e")
+
+
+def fold(first: datetime) -> Fold:
+    """What turns from `first` on came to."""
+    note = Note("2026-11-24 09:00 UTC", "what of 192.0.2.10?", "It is Müller's.")
+    return Fold(first, NOW, (note,), ("Jane closed it.",), ("192.0.2.10", r"CONTOSO\svc"), 3)
 
 
 def proposal(id: str, by: str = "jane", at: datetime = NOW) -> Proposal:
@@ -386,6 +392,22 @@ class StoreContract:
         assert await store.turns(THREAD, 9) == tuple(asked)
         assert await store.turns(THREAD, 2) == tuple(asked[3:])
         assert await store.turns(THREAD, 0) == ()
+
+    async def test_a_fold_is_kept_with_its_turn(self, store: Store) -> None:
+        folding = replace(turn("b", NOW + LEASE), fold=fold(NOW))
+        await self.commit_turns(store, THREAD, turn("a"), folding)
+        assert await store.turns(THREAD, 9) == (turn("a"), folding)
+        assert await store.forget_thread(THREAD) == Erased(turns=2)
+        assert await store.turns(THREAD, 9) == ()
+
+    async def test_a_fold_is_not_kept_longer_than_what_it_was_made_from(self, store: Store) -> None:
+        limit = NOW - KEEP
+        stale = replace(turn("a", limit), fold=fold(LONG_AGO))
+        good = replace(turn("b", NOW), fold=fold(limit))
+        await self.commit_turns(store, THREAD, stale, good)
+        for _ in range(2):
+            await store.sweep(NOW, KEEP)
+            assert await store.turns(THREAD, 9) == (turn("a", limit), good)
 
     @pytest.mark.parametrize(
         "other",

@@ -188,7 +188,7 @@ def contents(path: Path) -> bytes:
         (garbage, "is damaged, or no SQLite database"),
         (another_program, "belongs to another program; name another file"),
         (another_version_of_another_program, "belongs to another program; name another file"),
-        (newer, "was written by a newer Casemate (its version is 99, this one reads 3)"),
+        (newer, "was written by a newer Casemate (its version is 99, this one reads 4)"),
     ],
 )
 async def test_a_file_that_is_not_ours_is_named_and_left_alone(
@@ -265,7 +265,7 @@ async def test_an_older_file_is_brought_up_to_date_and_keeps_all_it_has(
     await fresh.close()
     assert layout(path) == layout(tmp_path / "fresh.db")
     with closing(sqlite3.connect(path)) as db:
-        assert db.execute("PRAGMA user_version").fetchone() == (3,)
+        assert db.execute("PRAGMA user_version").fetchone() == (4,)
 
 
 async def test_an_update_that_fails_leaves_the_older_file_as_it_was(version_1, path: Path) -> None:
