@@ -266,8 +266,8 @@ def test_values_go_before_the_process_environment(monkeypatch: pytest.MonkeyPatc
         ("SENTINEL_WORKSPACES", "[5]", "must hold objects"),
         (
             "SENTINEL_WORKSPACES",
-            json.dumps([ENTRY, {**SECOND, "name": "SOC"}]),
-            "same name twice: soc",
+            json.dumps([ENTRY, {**SECOND, "name": "SOC-EMEA"}]),
+            "same name twice: soc-emea",
         ),
         ("SENTINEL_WORKSPACES", json.dumps([ENTRY, {**ENTRY, "name": "b"}]), "one workspace twice"),
         ("SENTINEL_WORKSPACES", json.dumps([ENTRY, {**SECOND, "name": "a\n#1"}]), "name must be"),
