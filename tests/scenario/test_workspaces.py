@@ -67,7 +67,7 @@ async def there(soc: Soc, second: Second, number: int) -> int:
 async def test_a_number_in_both_is_asked_about_and_the_button_asks_the_same_again(
     both: Both,
 ) -> None:
-    soc, second = both
+    soc, _ = both
     chat = soc.chat()
     which = await chat.ask("what happened in incident 3177?")
     assert "contoso and in fabrikam" in which.text and "Which one do you mean?" in which.text
@@ -87,7 +87,7 @@ async def test_a_number_in_both_is_asked_about_and_the_button_asks_the_same_agai
 
 
 async def test_a_number_in_one_of_them_is_taken(both: Both) -> None:
-    soc, second = both
+    soc, _ = both
     del soc.world.cases[soc.case(3174).name]
     chat = soc.chat()
     shown = await chat.ask("incident 3174")
@@ -98,7 +98,7 @@ async def test_a_number_in_one_of_them_is_taken(both: Both) -> None:
 
 
 async def test_a_link_names_its_workspace(both: Both) -> None:
-    soc, second = both
+    soc, _ = both
     for workspace, name in ((WORKSPACE, "contoso"), (OTHER, "fabrikam")):
         path = PROVIDER_PATH.replace(f"/workspaces/{WORKSPACE}", f"/workspaces/{workspace}")
         link = f"https://portal.azure.com/#asset/x/Incident{path}/incidents/{soc.case(3177).name}"
@@ -340,7 +340,7 @@ async def test_an_analysts_own_rights_are_asked_for_in_each(
             "OAUTH_CONNECTION": CONNECTION,
             "TOKEN_SERVICE": str(server.make_url("")),
         }
-        async with two(clock, tmp_path, guard=azure.guard, **signing) as (soc, second):
+        async with two(clock, tmp_path, guard=azure.guard, **signing) as (soc, _):
             chat = await signed_in(soc.chat(analyst=ana))
             azure.refuses = lambda who, method, path: bool(who) and "/sandbox/" in path
             shown = await chat.ask("incident 3177")
