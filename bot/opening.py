@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from datetime import timedelta
@@ -33,13 +33,14 @@ from .desk.desk import Desk
 from .desk.rights import Access, Rights
 from .domain import budget
 from .domain.endpoint import is_loopback, takes_token
+from .domain.incident import Workspace
 from .domain.store_address import StoreAddress
 from .errors import StoreError
 from .health import Check
 from .kusto.checker import Checker
 from .kusto.schema import Schema
 from .local.sqlite import SqliteStore
-from .ports import Clock, Trail
+from .ports import Clock, Store, Trail
 from .serving import Starts
 from .settings import Settings, from_process
 from .teams.analyst_tokens import AnalystTokens
@@ -74,24 +75,23 @@ async def opened(
     key = settings.model_api_key or tokens.get(MODEL_SCOPE)
     model = AzureChatModel(settings.model_base_url, settings.model, key, clock)
     parts.push_async_callback(model.close)
-    token = tokens.get(arm_scope(settings.arm_endpoint))
-    sentinel = Sentinel(session, settings.workspace, settings.arm_endpoint, token, clock)
-    endpoint = settings.log_analytics_endpoint
-    token = tokens.get(logs_scope(endpoint))
-    logs = LogAnalytics(session, settings.workspace, endpoint, token, clock)
-    schema = Schema(logs, store, settings.workspace.name, clock)
-    parts.push_async_callback(schema.close)
+    reached = [
+        _reached(settings, each, session, tokens, store, clock) for each in settings.workspaces
+    ]
+    for each in reached:
+        parts.push_async_callback(each.schema.close)
+    first = reached[0]
     checker = Checker(size=settings.kql_checkers)
     parts.push_async_callback(checker.close)
     count = await asyncio.to_thread(budget.counter)
     sign_ins = analysts(settings, session, tokens, clock)
     desk = Desk(
-        workspace=settings.workspace,
-        incidents=sentinel,
-        cases=CaseFiles(sentinel, clock),
+        workspace=first.workspace,
+        incidents=first.sentinel,
+        cases=first.cases,
         model=model,
-        logs=logs,
-        schema=schema,
+        logs=first.logs,
+        schema=first.schema,
         checker=checker,
         store=store,
         outbox=store.outbox,
@@ -101,16 +101,46 @@ async def opened(
         count=count,
         allowance=Allowance(settings.limits, store, clock, count),
         prices=settings.model_prices,
-        rights=sign_ins and rights(settings, sign_ins, sentinel, logs, clock),
+        rights=sign_ins and rights(settings, sign_ins, reached, clock),
+        workspaces={each.workspace.name: each.access for each in reached},
     )
-    checks: dict[str, Check] = {
-        "store": store.ping,
-        "model": model.ping,
-        "sentinel": sentinel.ping,
-        "logs": logs.ping,
-        "kql_checker": checker.state,
-    }
-    return Opened(desk, checks, (schema, checker), sign_ins)
+    checks: dict[str, Check] = {"store": store.ping, "model": model.ping}
+    for each in reached:
+        of = f":{each.workspace.name}" if each.workspace.several else ""
+        checks |= {f"sentinel{of}": each.sentinel.ping, f"logs{of}": each.logs.ping}
+    checks["kql_checker"] = checker.state
+    return Opened(desk, checks, (*(each.schema for each in reached), checker), sign_ins)
+
+
+@dataclass(frozen=True, slots=True)
+class Reached:
+    """A workspace's services as the bot itself reaches them."""
+
+    workspace: Workspace
+    sentinel: Sentinel
+    cases: CaseFiles
+    logs: LogAnalytics
+    schema: Schema
+
+    @property
+    def access(self) -> Access:
+        """The same for the desk."""
+        return Access(self.workspace, self.sentinel, self.cases, self.logs, self.schema)
+
+
+def _reached(
+    settings: Settings,
+    workspace: Workspace,
+    session: aiohttp.ClientSession,
+    tokens: Mapping[str, Tokens],
+    store: Store,
+    clock: Clock,
+) -> Reached:
+    arm, endpoint = settings.arm_endpoint, settings.log_analytics_endpoint
+    sentinel = Sentinel(session, workspace, arm, tokens.get(arm_scope(arm)), clock)
+    logs = LogAnalytics(session, workspace, endpoint, tokens.get(logs_scope(endpoint)), clock)
+    schema = Schema(logs, store, workspace.name, clock)
+    return Reached(workspace, sentinel, CaseFiles(sentinel, clock), logs, schema)
 
 
 def _store(
@@ -169,19 +199,21 @@ def analysts(
 def rights(
     settings: Settings,
     sign_ins: AnalystTokens,
-    sentinel: Sentinel,
-    logs: LogAnalytics,
+    reached: Sequence[Reached],
     clock: Clock,
 ) -> Rights:
-    """The workspace with each analyst's own rights: their queries go by Azure Resource Manager.
+    """The workspaces with each analyst's own rights: their queries go by Azure Resource Manager.
 
     A Log Analytics on plain http takes no tokens of its own, and is asked directly.
     """
     by_arm = takes_token(settings.log_analytics_endpoint)
-    url = arm_query_url(settings.arm_endpoint, settings.workspace) if by_arm else ""
 
-    def access(token: Callable[[], Awaitable[str]]) -> Access:
-        incidents = sentinel.of(token)
-        return Access(incidents, CaseFiles(incidents, clock, _CASES_EACH), logs.of(token, url))
+    def access(each: Reached, token: Callable[[], Awaitable[str]]) -> Access:
+        url = arm_query_url(settings.arm_endpoint, each.workspace) if by_arm else ""
+        incidents, logs = each.sentinel.of(token), each.logs.of(token, url)
+        cases = CaseFiles(incidents, clock, _CASES_EACH)
+        return Access(each.workspace, incidents, cases, logs, each.schema)
 
-    return Rights(sign_ins, access)
+    return Rights(
+        sign_ins, lambda token: {each.workspace.name: access(each, token) for each in reached}
+    )

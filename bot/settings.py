@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -24,6 +25,7 @@ from .errors import SettingsError
 PUBLIC_OPENID_METADATA = "https://login.botframework.com/v1/.well-known/openidconfiguration"
 PUBLIC_SIGN_INS = "https://api.botframework.com"
 PUBLIC_LOGS = "https://api.loganalytics.azure.com"
+_SAYABLE = re.compile(r"(?=.{1,60}$)[^\W_](?:[\w .-]*[^\W_])?")
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +48,7 @@ class Settings:
     model: str
     model_api_key: str = field(repr=False)
     model_prices: Prices | None
-    workspace: Workspace
+    workspaces: tuple[Workspace, ...]
     arm_endpoint: str
     log_analytics_endpoint: str
     write_as: str
@@ -125,7 +127,7 @@ class _Reader(Values):
             model=self._text("AZURE_OPENAI_MODEL") or "gpt-5.4-mini",
             model_api_key=self._text("AZURE_OPENAI_API_KEY"),
             model_prices=self._prices(),
-            workspace=self._workspace(),
+            workspaces=self._workspaces(),
             arm_endpoint=self._url("ARM_ENDPOINT", "https://management.azure.com"),
             log_analytics_endpoint=self._url("LOG_ANALYTICS_ENDPOINT", PUBLIC_LOGS),
             write_as=write_as,
@@ -205,37 +207,57 @@ class _Reader(Values):
             self._wrong("MODEL_PRICES", 'must look like {"input":0.75,"cached":0.075,"output":4.5}')
             return None
 
-    def _workspace(self) -> Workspace:
+    def _workspaces(self) -> tuple[Workspace, ...]:
         if listed := self._text("SENTINEL_WORKSPACES"):
-            return self._listed_workspace(listed)
+            return self._listed_workspaces(listed)
         names = ("SUBSCRIPTION_ID", "RESOURCE_GROUP", "WORKSPACE", "WORKSPACE_ID")
         values = {name.lower(): self._text(f"SENTINEL_{name}") for name in names}
-        return self._checked_workspace(
-            values, values["workspace"], lambda name: f"SENTINEL_{name.upper()}"
+        called = "SENTINEL_{}".format
+        return (
+            self._checked_workspace(
+                values, values["workspace"], lambda name: called(name.upper()), several=False
+            ),
         )
 
-    def _listed_workspace(self, listed: str) -> Workspace:
-        nothing = Workspace("", "", "", "", "")
+    def _listed_workspaces(self, listed: str) -> tuple[Workspace, ...]:
+        setting = "SENTINEL_WORKSPACES"
         try:
             entries = json.loads(listed)
         except (ValueError, RecursionError):
             entries = None
         if not isinstance(entries, list) or not entries:
-            self._wrong("SENTINEL_WORKSPACES", "is not a JSON list of workspaces")
-            return nothing
-        first = cast(list[Any], entries)[0]
-        if len(cast(list[Any], entries)) > 1:
-            self._wrong("SENTINEL_WORKSPACES", "lists several: this version serves one workspace")
-        if not isinstance(first, dict):
+            self._wrong(setting, "is not a JSON list of workspaces")
+            return ()
+        found = [
+            self._listed_workspace(entry, several=len(cast(list[Any], entries)) > 1)
+            for entry in cast(list[Any], entries)
+        ]
+        names = [each.name.casefold() for each in found]
+        if twice := {each for each in names if each and names.count(each) > 1}:
+            self._wrong(setting, f"has the same name twice: {', '.join(sorted(twice))}")
+        places = [each.arm_path.lower() for each in found if each.workspace]
+        if len(set(places)) < len(places):
+            self._wrong(setting, "lists one workspace twice")
+        return tuple(found)
+
+    def _listed_workspace(self, entry: Any, *, several: bool) -> Workspace:
+        if not isinstance(entry, dict):
             self._wrong("SENTINEL_WORKSPACES", "must hold objects")
-            return nothing
-        fields = cast(dict[str, Any], first).items()
+            return Workspace("", "", "", "", "")
+        fields = cast(dict[str, Any], entry).items()
         values = {name: value.strip() for name, value in fields if isinstance(value, str)}
         name = values.get("name", "") or values.get("workspace", "")
-        return self._checked_workspace(values, name, lambda field: f"SENTINEL_WORKSPACES: {field}")
+        if several and name and not _SAYABLE.fullmatch(name):
+            self._wrong(
+                "SENTINEL_WORKSPACES",
+                "name must be up to 60 letters, digits, spaces, '.', '_' or '-': analysts say it",
+            )
+        return self._checked_workspace(
+            values, name, lambda field: f"SENTINEL_WORKSPACES: {field}", several=several
+        )
 
     def _checked_workspace(
-        self, values: Mapping[str, str], name: str, called: Callable[[str], str]
+        self, values: Mapping[str, str], name: str, called: Callable[[str], str], *, several: bool
     ) -> Workspace:
         fields = ("subscription_id", "resource_group", "workspace", "workspace_id")
         for each in fields:
@@ -246,4 +268,4 @@ class _Reader(Values):
                 self._wrong(called(each), "is not a GUID")
             elif "/" in value or "?" in value or "#" in value:
                 self._wrong(called(each), "is not a name that Azure gives")
-        return Workspace(name, *(values.get(each, "") for each in fields))
+        return Workspace(name, *(values.get(each, "") for each in fields), several=several)

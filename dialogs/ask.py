@@ -23,9 +23,10 @@ from .incident import warned
 
 async def reply(desk: Desk, said: Said, courier: Courier, mention: Mention | None) -> Answered:
     """Answer a question about the incident that it names, or that is in focus."""
-    ref = await focused(desk, said, mention)
-    if ref is None:
+    focus = await focused(desk, said, mention)
+    if focus is None:
         return await incidents.which(desk)
+    desk, ref = focus
     return answered(await ask(desk, said, ref, said.text, courier))
 
 
@@ -43,9 +44,10 @@ def too_long(said: Said) -> Answered | None:
 
 async def summary(desk: Desk, said: Said, courier: Courier, mention: Mention | None) -> Answered:
     """Summarise the incident, and say what was asked and done on it so far."""
-    ref = await focused(desk, said, mention)
-    if ref is None:
+    focus = await focused(desk, said, mention)
+    if focus is None:
         return await incidents.which(desk)
+    desk, ref = focus
     question = desk.prompts["summary"].text
     asked = await ask(desk, said, ref, question, courier, shown="Summarise the incident.")
     done = await recorded(desk, said.analyst.tenant, ref)

@@ -141,7 +141,7 @@ SECRET = [
 ]
 LEFT_OUT = {
     "HOST": "a container listens on all its interfaces by default",
-    "SENTINEL_WORKSPACES": "the four SENTINEL_ settings name the workspace",
+    "SENTINEL_WORKSPACES": "infra/ sets one workspace; docs/deploy.md says how to name several",
     "AZURE_OPENAI_API_KEY": "the bot's identity is asked for, no key",
     "COSMOS_KEY": "the bot's identity is asked for, no key",
     "BOT_OPENID_METADATA": "the public cloud's is the default; Bicep knows no other's",

@@ -21,7 +21,7 @@ MAX_BYTES = 24_000
 # even if each character takes twelve bytes of JSON.
 _SHARES = (
     10_000, 9_000, 8_000, 7_000, 6_000, 4_500, 3_000, 2_000, 1_500,
-    1_000, 700, 450, 300, 200, 120, 70, 40, 20, 8,
+    1_000, 700, 450, 300, 200, 120, 70, 40, 20, 8, 4,
 )  # fmt: skip
 
 _SEVERITIES = {"high": "attention", "medium": "warning", "low": "accent"}

@@ -76,7 +76,7 @@ async def carry_out(
     if not done:
         trail = await _trail(desk, after.ref, act)
     else:
-        await desk.changed(ref.id)
+        await desk.changed(ref)
     earlier = _setter(trail, act, seen[0] if done else after)
     return Acted(act, seen[0], after, desk.clock.now(), done, earlier)
 
@@ -151,7 +151,7 @@ async def _overtaken(
             value = plain(act.property_of(read), 60) or "nobody"
             changed += f"; the {CHANGES[act.what]} is now {value}"
     return SentinelConflict(
-        f"Incident {read.number}: {changed}. I changed nothing. "
+        f"Incident {read.called}: {changed}. I changed nothing. "
         "To change it all the same, please try again."
     )
 

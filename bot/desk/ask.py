@@ -204,6 +204,7 @@ def proposal(
         conversation=said.place.conversation,
         incident=briefing.thread.incident,
         incident_number=briefing.case.incident.number,
+        where=briefing.case.incident.where,
         items=tuple(items),
         provenance=Provenance(
             asked_by=said.analyst.name,

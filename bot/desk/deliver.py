@@ -99,6 +99,9 @@ class Deliveries:
             now = self._desk.clock.now()
             pending = await self._outbox.pending(place.conversation, now, AT_ONCE)
             pending = [each for each in pending if self._readable(each)]
+            # What a workspace in trouble holds up comes last: it must not hold up the others'.
+            troubled = {ref.workspace for ref in self._unreadable}
+            pending.sort(key=lambda each: each.incident.workspace in troubled)
             await self._post(place, [each for each in pending if not each.activity])
             await self._edit(place, [each for each in pending if each.activity])
             self._resting.pop(place.conversation, None)

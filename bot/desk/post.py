@@ -147,6 +147,7 @@ async def write_once(
 
     Raises SentinelError.
     """
+    desk = desk.at(proposal.incident.workspace)
     done = await desk.store.writes(proposal.id)
     missing = [
         Write(proposal.id, kind, index, by.id, by.name, at)
@@ -167,7 +168,7 @@ async def write_once(
                 await _write(desk, proposal, write)
         await desk.store.end_write(write, _audited(desk, proposal, write, by, "done"))
     if missing:
-        await desk.changed(proposal.incident.id)
+        await desk.changed(proposal.incident)
     return bool(missing)
 
 
@@ -199,7 +200,7 @@ async def _already_there(
     more = sum(write_id(proposal.id, kind, index) not in there for index in indexes)
     if len(there) + more > limit:
         raise SentinelRefused(
-            f"Incident {proposal.incident_number} has {len(there)} of at most {limit} {what}: "
+            f"Incident {proposal.called} has {len(there)} of at most {limit} {what}: "
             f"{more} more would not fit. Nothing was added."
         )
     return there
