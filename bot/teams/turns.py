@@ -25,7 +25,7 @@ LEASE = timedelta(seconds=9)
 LOOK_SECONDS = 2.0
 MAX_ATTEMPTS = 5
 PUT_OFF_SECONDS = 3.0
-AT_ONCE = 64
+AT_ONCE = 256  # mostly waiting for the model
 MOST_WAITING = 2_000
 GRACE_SECONDS = 7.0
 CANCEL_SECONDS = 1.5
