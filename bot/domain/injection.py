@@ -11,6 +11,7 @@ import base64
 import html
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from functools import lru_cache
 from typing import Any
 from urllib.parse import unquote
 
@@ -110,6 +111,7 @@ def addressed_to_assistant(evidence: Evidence) -> tuple[str, ...]:
     return tuple(dict.fromkeys(found.values()))
 
 
+@lru_cache(maxsize=2048)  # half of the texts are the names of fields, the same in each incident
 def talks_to_assistant(text: str) -> bool:
     """Say whether a text reads as if it were addressed to an AI assistant."""
     return any(_ADDRESSED.search(form) for form in _forms(text))

@@ -15,6 +15,7 @@ import pytest
 from bot.domain.chain import break_at_end, break_between
 from bot.domain.proposal import playbook_id
 from bot.errors import StoreError
+from bot.local.database import Database
 from bot.local.sqlite import SqliteStore
 from bot.ports import Outcome, Store
 from bot.ports.outgoing import Outbox
@@ -523,3 +524,65 @@ def test_a_loop_that_ends_too_early_harms_nobody(path: Path) -> None:
         return backlog
 
     assert asyncio.run(come_back()) == 1
+
+
+class TestWritesThatWait:
+    """They are committed as one, and yet each is kept or fails for itself."""
+
+    @pytest.fixture
+    async def db(self, path: Path) -> AsyncIterator[Database]:
+        db = Database(str(path), wait=1)
+        await db.open()
+        await db.changed("CREATE TABLE t (n INTEGER PRIMARY KEY)")
+        yield db
+        await db.close()
+
+    async def test_one_commit_for_all(self, db: Database) -> None:
+        begun: list[str] = []
+        await db.transaction(lambda on: on.set_trace_callback(begun.append))
+        with held(db):
+            adding = [asyncio.ensure_future(db.changed(ADD, n)) for n in range(5)]
+        assert await asyncio.gather(*adding) == [1] * 5
+        assert begun.count("COMMIT") == 2  # that of what held the thread is the other
+        assert await db.rows("SELECT count(*) FROM t") == [(5,)]
+
+    async def test_one_that_fails_takes_no_other_with_it(self, db: Database) -> None:
+        def lost(on: sqlite3.Connection) -> None:
+            on.execute(ADD, (7,))
+            raise LookupError
+
+        with held(db):
+            adding = [
+                asyncio.ensure_future(each)
+                for each in (
+                    db.changed(ADD, 1),
+                    db.transaction(lost),
+                    db.changed(ADD, 1),
+                    db.changed(ADD, 2),
+                )
+            ]
+        first, broken, twice, last = await asyncio.gather(*adding, return_exceptions=True)
+        assert (first, type(broken), type(twice), last) == (1, LookupError, StoreError, 1)
+        assert await db.rows("SELECT n FROM t") == [(1,), (2,)]
+
+    async def test_a_read_sees_what_was_asked_for_before_it(self, db: Database) -> None:
+        with held(db):
+            calls = [
+                asyncio.ensure_future(each)
+                for each in (db.changed(ADD, 1), db.rows("SELECT n FROM t"), db.changed(ADD, 2))
+            ]
+        assert await asyncio.gather(*calls) == [1, [(1,)], 1]
+
+
+ADD = "INSERT INTO t VALUES (?)"
+
+
+@contextmanager
+def held(db: Database) -> Iterator[None]:
+    """Keep the database's thread busy, so that what is asked for meanwhile waits together."""
+    gate = threading.Event()
+    holding = asyncio.ensure_future(db.transaction(lambda on: gate.wait(5)))
+    yield
+    # The tasks that ask begin before this, and so have queued what they ask for.
+    asyncio.get_running_loop().call_soon(gate.set)
+    holding.add_done_callback(asyncio.Future.result)
