@@ -169,6 +169,10 @@ async def test_a_turn_that_failed_is_folded_again_to_the_same(room: Room) -> Non
     asked = await ask(room.desk, room.said("x"), room.ref(), "x", Quiet())
     assert asked.turn is None
     assert await recall(room.desk, thread(room)) == pasts[-1]
+    await asks(room, "x")
+    [*_, newest] = await room.desk.store.turns(thread(room), 40)
+    assert newest.fold == pasts[-1].fold, "the first turn that succeeds keeps it"
+    assert not (await recall(room.desk, thread(room))).fresh
 
 
 async def test_a_long_chat_without_a_fold_gets_one_of_all_its_turns(room: Room) -> None:
