@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -136,7 +137,12 @@ class _Reading:
             if not number:
                 self.wrong("it needs `incident`, or an incident.yaml beside it")
             return number
-        described = self._object(own, "incident.yaml").get("number")
+        incident = self._object(own, "incident.yaml")
+        described = incident.get("number")
+        try:
+            json.dumps(incident)
+        except TypeError:
+            self.wrong("a time in incident.yaml stands in quotes")
         if number or not isinstance(described, int):
             self.wrong("an incident.yaml carries the `number`, and case.yaml none")
             return 0
