@@ -33,7 +33,7 @@ from bot.settings import Settings, overlaid
 from dialogs import responder
 from evals.case import Case, CaseError
 from evals.judge import Given, failures
-from sandbox.cases import from_yaml
+from sandbox.cases import from_yaml, incident_name
 from sandbox.run import add_services, model_address, workspace
 from sandbox.world import World, load
 
@@ -91,7 +91,6 @@ class Room:
     """A desk at which cases are held; they may be held at the same time."""
 
     desk: Desk
-    world: World
     repeats: Iterator[int]
     by_rules: bool  # the sandbox's model answers
 
@@ -100,10 +99,7 @@ class Room:
         name = f"{case.name}-{next(self.repeats)}"
         analyst = Analyst(_TENANT, name, "Eva Eval")
         place = Place(_TENANT, name, "personal", "https://smba.trafficmanager.net/emea/")
-        incident = self.world.by_number(case.incident)
-        if incident is None:
-            raise CaseError(f"{case.name}: the sandbox has no incident {case.incident}")
-        thread = Thread(_TENANT, name, self.desk.ref(incident.name))
+        thread = Thread(_TENANT, name, self.desk.ref(incident_name(case.incident)))
         now = self.desk.clock.now()
         await self.desk.store.set_focus(_TENANT, name, name, thread.incident, now)
         for n, (question, answer) in enumerate(case.earlier):
@@ -205,7 +201,7 @@ async def opened_room(
         app = web.Application()
         await asyncio.to_thread(add_services, app, world, pace=0)
         for case in cases:
-            _add(world, case)  # the sandbox's logs tell its own incidents only
+            add(world, case)  # the sandbox's logs tell its own incidents only
         runner = web.AppRunner(app, access_log=None)
         await runner.setup()
         parts.push_async_callback(runner.cleanup)
@@ -219,7 +215,7 @@ async def opened_room(
         desk = (await opened(settings, session, tokens, clock, parts)).desk
         await desk.schema.refresh()
         by_rules = settings.model_base_url.startswith(base)
-        yield Room(desk, world, itertools.count(1), by_rules)
+        yield Room(desk, itertools.count(1), by_rules)
 
 
 def from_environment(base: str, store: str) -> Settings:
@@ -252,11 +248,14 @@ async def evaluate(
         return tuple(await asyncio.gather(*(held(case) for case in fit for _ in range(times))))
 
 
-def _add(world: World, case: Case) -> None:
-    """Put a case's own incident beside the sandbox's. Raises CaseError."""
+def add(world: World, case: Case) -> None:
+    """Put a case's own incident beside the sandbox's. Raises CaseError, also where it has none."""
+    there = world.by_number(case.incident)
+    if case.own is None and there is None:
+        raise CaseError(f"{case.name}: the sandbox has no incident {case.incident}")
     if case.own is None:
         return
-    if world.by_number(case.incident):
+    if there:
         raise CaseError(f"{case.name}: the sandbox has an incident {case.incident} already")
     try:
         made = from_yaml(case.own, MORNING, world.etag)
