@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from bot.domain.query import WrittenQuery
 from evals.case import Case, Query, pattern
@@ -15,17 +15,23 @@ from evals.language import language_of
 class Given:
     """What came back: the model's own words, the labels of what they cite, and a query's rows.
 
-    `evidence` is how many exhibits the model had. `rows` is None where the query was not run.
+    `parts` is those words, a title or a text each. `evidence` is how many exhibits the model had.
+    `rows` is None where the query was not run.
     """
 
-    text: str
+    parts: tuple[str, ...]
     by_model: bool
     said: str = ""
     cited: tuple[str, ...] = ()
     evidence: int = 0
     query: WrittenQuery | None = None
     rows: str | None = None
-    notes: tuple[str, ...] = field(default=())
+    notes: tuple[str, ...] = ()
+
+    @property
+    def text(self) -> str:
+        """All the words."""
+        return "\n".join(self.parts)
 
 
 def failures(case: Case, given: Given) -> tuple[str, ...]:
@@ -49,8 +55,8 @@ def _failures(case: Case, given: Given) -> Iterator[str]:
             yield f"cites: {wanted} is not cited"
     for number in _made_up(given):
         yield f"[{number}] is cited, and the evidence ends at [{given.evidence}]"
-    if case.at_most and len(given.text) > case.at_most:
-        yield f"at_most: the answer has {len(given.text):,} characters"
+    if case.at_most and (size := sum(map(len, given.parts))) > case.at_most:
+        yield f"at_most: the answer has {size:,} characters"
     if case.language and (spoken := language_of(given.text)) != case.language:
         yield f"language: the answer's is {spoken or 'none that is known'}"
     if case.query:

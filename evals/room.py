@@ -130,7 +130,7 @@ class Room:
     async def _given(self, said: Said, answered: Answered, *, run: bool) -> Given:
         reply, proposal = answered.reply, answered.proposal
         given = Given(
-            text=_words(proposal) if proposal else reply.text,
+            parts=_words(proposal) if proposal else (reply.text,),
             by_model=reply.by_model,
             said=" ".join(filter(None, [reply.text, *_noted(proposal)])),
             cited=tuple(each.name for each in reply.citations),
@@ -173,13 +173,13 @@ class Room:
         )
 
 
-def _words(proposal: Proposal) -> str:
+def _words(proposal: Proposal) -> tuple[str, ...]:
     """The model's own words: without the title of an answer, which holds the question."""
     if proposal.query:
-        return "\n".join([proposal.query.explanation, *proposal.query.assumptions])
-    titled = proposal.kind == "tasks"
-    lines = [f"{each.title}: {each.text}" if titled else each.text for each in proposal.items]
-    return "\n".join(lines)
+        return (proposal.query.explanation, *proposal.query.assumptions)
+    if proposal.kind == "tasks":
+        return tuple(part for each in proposal.items for part in (each.title, each.text))
+    return tuple(each.text for each in proposal.items)
 
 
 def _noted(proposal: Proposal | None) -> tuple[str, ...]:

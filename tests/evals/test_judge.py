@@ -14,7 +14,7 @@ from evals.judge import Given, failures
 
 CASE = Case("a-case", "An example.", "What happened?", 3177, must=("lena.fischer", "/05:2[0-9]/"))
 GOOD = Given(
-    text="At **05:26** the session of\n**lena.fischer**@contoso.com was stolen [2].",
+    parts=("Stolen", "At **05:26** the session of\n**lena.fischer**@contoso.com was stolen [2]."),
     by_model=True,
     cited=("Stolen session cookie was used",),
     evidence=3,
@@ -37,7 +37,7 @@ def test_an_answer_with_all_facts_passes() -> None:
         ({"must": ("lena?fischer",)}, {}, "must: lena?fischer is not in the answer"),
         ({"must_not": ("/was (?:stolen|lost)/",)}, {}, "must_not: “was stolen” is in the answer"),
         ({"cites": ("LSASS",)}, {}, "cites: LSASS is not cited"),
-        ({"at_most": 20}, {}, "at_most: the answer has 72 characters"),
+        ({"at_most": 20}, {}, "at_most: the answer has 78 characters"),
         ({"language": "de"}, {}, "language: the answer's is en"),
         ({}, {"evidence": 1}, "[2] is cited, and the evidence ends at [1]"),
         ({}, {"by_model": False, "said": "The model is busy."}, "no model answered: The model is"),
