@@ -5,7 +5,7 @@ CLIENT_PORT ?= 56150
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: run test coverage fuzz llama check audit bench manifest lock sbom screenshots clean
+.PHONY: run test coverage fuzz llama check audit bench eval manifest lock sbom screenshots clean
 
 run: $(VENV)/runtime client/node_modules bot/kusto/node_modules
 	@$(BIN)/python client/start.py --port $(CLIENT_PORT) --bot http://127.0.0.1:$(PORT)/api/messages & \
@@ -47,6 +47,11 @@ audit: $(VENV)/audit client/node_modules bot/kusto/node_modules manifest/node_mo
 
 bench: $(VENV)/development $(VENV)/benchmarks bot/kusto/node_modules
 	$(BIN)/python -m benchmarks
+
+# The evaluation set, with the model of AZURE_OPENAI_*, or without one the sandbox's.
+# make eval [ARGS='--only 3177-* --json FILE']
+eval: $(VENV)/runtime bot/kusto/node_modules
+	$(BIN)/python -m evals $(ARGS)
 
 # make manifest APP_ID=GUID [APP_VERSION= APP_PUBLISHER= APP_SITE= APP_PRIVACY= APP_TERMS=]
 # make hands its variables on in the environment; so no value meets a shell's quotes.

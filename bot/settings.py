@@ -91,9 +91,9 @@ def prompts_dir() -> Path | None:
     return Path(value) if (value := os.environ.get("PROMPTS_DIR", "").strip()) else None
 
 
-def overlaid(values: Mapping[str, str]) -> Settings:
-    """Read `values`, and this process's environment where they name nothing."""
-    return Settings.from_env({**os.environ, **values})
+def overlaid(values: Mapping[str, str], usual: Mapping[str, str] | None = None) -> Settings:
+    """Read `values`, this process's environment where they name nothing, then what is usual."""
+    return Settings.from_env({**(usual or {}), **os.environ, **values})
 
 
 class _Reader(Values):

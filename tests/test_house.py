@@ -56,6 +56,7 @@ MAY_IMPORT = {
     "bot.serving": "bot.errors bot.ports bot.settings bot.teams",
     # what runs beside the bot, and is never imported by it
     "sandbox": "bot.domain bot.settings bot.serving prompts",
+    "evals": "bot dialogs prompts sandbox",
 }
 # A library, and the only parts that may import it.
 ONLY_IN = {
@@ -68,10 +69,11 @@ ONLY_IN = {
     "duckdb": "sandbox",
     "aiohttp": (
         "app bot.teams bot.webhook bot.azure bot.wire bot.bodies bot.signing bot.gate bot.health "
-        "bot.serving bot.opening bot.commands bot.doctor sandbox"
+        "bot.serving bot.opening bot.commands bot.doctor sandbox evals"
     ),
     "jwt": "bot.signing",
 }
+OURS = {"app", "bot", "dialogs", "evals", "prompts", "sandbox", "tests"}
 # The pure core asks nobody for the time or for chance.
 NOT_IN_DOMAIN = {"time", "random", "secrets", "os", "asyncio", "socket", "pathlib", "logging"}
 NO_CALLS_IN_DOMAIN = {"now", "utcnow", "today", "uuid1", "uuid4", "urandom", "monotonic"}
@@ -121,7 +123,7 @@ def _import(part: str, target: str) -> str:
         return f"{top} is for {ONLY_IN[top]} only"
     if part == "bot.domain" and top in NOT_IN_DOMAIN:
         return f"{top} has no place in bot.domain"
-    if top not in ("app", "bot", "dialogs", "prompts", "sandbox", "tests") or part == "app":
+    if top not in OURS or part == "app":
         return ""
     allowed = MAY_IMPORT.get(part, MAY_IMPORT.get(part.rpartition(".")[0]))
     if allowed is None:
@@ -144,7 +146,7 @@ def _names(tree: ast.AST, part: str) -> Iterator[tuple[int, str]]:
 
 
 def modules() -> list[Path]:
-    folders = ("bot", "dialogs", "prompts", "sandbox")
+    folders = ("bot", "dialogs", "evals", "prompts", "sandbox")
     return [ROOT / "app.py", *(path for each in folders for path in (ROOT / each).rglob("*.py"))]
 
 
@@ -220,6 +222,7 @@ def test_every_row_is_about_something() -> None:
         ("bot.local.x", "import botbuilder.core", "botbuilder is for bot.teams only"),
         ("bot.serving", "from sandbox.run import run", "may not import sandbox.run"),
         ("bot.health", "import tests.clock", "may not import tests.clock"),
+        ("sandbox.x", "from evals.case import x", "sandbox may not import evals.case"),
         ("bot.new", "from .domain import x", "bot.new has no row in MAY_IMPORT"),
         ("dialogs.x", "from bot.teams.stream import x", "dialogs may not import bot.teams"),
         ("dialogs.x", "import app", "dialogs may not import app"),

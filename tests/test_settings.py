@@ -205,6 +205,8 @@ def test_values_go_before_the_process_environment(monkeypatch: pytest.MonkeyPatc
         monkeypatch.setenv(name, value)
     assert from_process().port == 4000
     assert overlaid({"PORT": "5000"}).port == 5000
+    assert overlaid({}, {"PORT": "6000", "POLL_SECONDS": "7"}).port == 4000
+    assert overlaid({}, {"PORT": "6000", "POLL_SECONDS": "7"}).poll_seconds == 7
 
 
 # --- what is wrong -------------------------------------------------------------------------------
