@@ -38,7 +38,8 @@ MAY_IMPORT = {
     "bot.kusto": "bot.domain bot.errors bot.ports",
     "bot.local": "bot.domain bot.errors bot.ports bot.records",
     "bot.teams": (
-        "bot.domain bot.errors bot.ports bot.wire bot.bodies bot.settings bot.signing bot.tokens"
+        "bot.domain bot.errors bot.journal bot.ports bot.wire bot.bodies bot.settings bot.signing "
+        "bot.tokens"
     ),
     "bot.webhook": "bot.domain bot.errors bot.ports bot.bodies bot.signing bot.settings",
     # what `app` hangs around them
@@ -46,11 +47,12 @@ MAY_IMPORT = {
     "bot.health": "bot.errors bot.ports",
     "bot.opening": "bot prompts",
     "bot.redaction": "",
+    "bot.journal": "",
     "bot.auditing": "bot.domain bot.errors bot.ports bot.records",
     "bot.rated": "bot.auditing bot.domain bot.ports",
     "bot.commands": (
-        "bot.auditing bot.doctor bot.errors bot.ports bot.rated bot.redaction bot.serving "
-        "bot.settings prompts"
+        "bot.auditing bot.doctor bot.errors bot.ports bot.journal bot.rated bot.redaction "
+        "bot.serving bot.settings prompts"
     ),
     "bot.doctor": "bot prompts",
     "bot.serving": "bot.errors bot.ports bot.settings bot.teams",

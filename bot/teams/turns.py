@@ -15,6 +15,7 @@ from datetime import timedelta
 from typing import Any, TypeVar
 
 from ..errors import CasemateError, StoreError, TooBusy
+from ..journal import about
 from ..ports import Claim, Clock, JsonObject, Store
 
 log = logging.getLogger(__name__)
@@ -131,7 +132,9 @@ class Turns:
                         conversation, self._owner, self._clock.now(), LEASE
                     )
                     if claim is not None:
-                        if not await self._do(claim):
+                        with about(claim.key):
+                            done = await self._do(claim)
+                        if not done:
                             break
                     elif conversation not in self._again:
                         break
