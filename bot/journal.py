@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 import traceback
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from datetime import UTC, datetime
@@ -20,7 +20,7 @@ _activity: ContextVar[str] = ContextVar("activity", default="")
 
 
 @contextmanager
-def about(activity: str) -> Iterator[None]:
+def about(activity: str) -> Generator[None]:
     """Name the activity whose work begins here: tasks that are started within know it too."""
     before = _activity.set(activity)
     try:

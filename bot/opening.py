@@ -44,6 +44,7 @@ from .serving import Starts
 from .settings import Settings, from_process
 from .teams.analyst_tokens import AnalystTokens
 from .teams.token_service import TokenService
+from .telemetry import NO_TELEMETRY, Telemetry
 from .tokens import Tokens
 
 # How many case files are kept for each analyst where each has their own.
@@ -66,6 +67,7 @@ async def opened(
     tokens: Mapping[str, Tokens],
     clock: Clock,
     parts: AsyncExitStack,
+    told: Telemetry = NO_TELEMETRY,
 ) -> Opened:
     """Open all of them; `parts` closes them. Raises CasemateError where one cannot be opened."""
     store = _store(settings.store, settings.history_days, tokens)
@@ -83,25 +85,27 @@ async def opened(
     parts.push_async_callback(schema.close)
     checker = Checker(size=settings.kql_checkers)
     parts.push_async_callback(checker.close)
+    told.look_after(store, store.outbox, clock, parts)
+    incidents = told.port(sentinel, "sentinel")
     count = await asyncio.to_thread(budget.counter)
     sign_ins = analysts(settings, session, tokens, clock)
     desk = Desk(
         workspace=settings.workspace,
-        incidents=sentinel,
-        cases=CaseFiles(sentinel, clock),
-        model=model,
-        logs=logs,
+        incidents=incidents,
+        cases=CaseFiles(incidents, clock),
+        model=told.model(model, settings.model_prices),
+        logs=told.port(logs, "logs"),
         schema=schema,
         checker=checker,
-        store=store,
-        outbox=store.outbox,
+        store=told.port(store, "store"),
+        outbox=told.port(store.outbox, "outbox"),
         clock=clock,
         prompts=await asyncio.to_thread(prompts.load, settings.prompts_dir),
         playbook=await asyncio.to_thread(playbook, settings.prompts_dir),
         count=count,
         allowance=Allowance(settings.limits, store, clock, count),
         prices=settings.model_prices,
-        rights=sign_ins and rights(settings, sign_ins, sentinel, logs, clock),
+        rights=sign_ins and rights(settings, sign_ins, sentinel, logs, clock, told),
     )
     checks: dict[str, Check] = {
         "store": store.ping,
@@ -172,6 +176,7 @@ def rights(
     sentinel: Sentinel,
     logs: LogAnalytics,
     clock: Clock,
+    told: Telemetry = NO_TELEMETRY,
 ) -> Rights:
     """The workspace with each analyst's own rights: their queries go by Azure Resource Manager.
 
@@ -181,7 +186,8 @@ def rights(
     url = arm_query_url(settings.arm_endpoint, settings.workspace) if by_arm else ""
 
     def access(token: Callable[[], Awaitable[str]]) -> Access:
-        incidents = sentinel.of(token)
-        return Access(incidents, CaseFiles(incidents, clock, _CASES_EACH), logs.of(token, url))
+        incidents = told.port(sentinel.of(token), "sentinel")
+        own = told.port(logs.of(token, url), "logs")
+        return Access(incidents, CaseFiles(incidents, clock, _CASES_EACH), own)
 
     return Rights(sign_ins, access)

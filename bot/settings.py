@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -24,6 +25,7 @@ from .errors import SettingsError
 PUBLIC_OPENID_METADATA = "https://login.botframework.com/v1/.well-known/openidconfiguration"
 PUBLIC_SIGN_INS = "https://api.botframework.com"
 PUBLIC_LOGS = "https://api.loganalytics.azure.com"
+_OTLP = ("", "_TRACES", "_METRICS")
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +64,8 @@ class Settings:
     limits: Limits
     tasks_also_as_comment: bool
     prompts_dir: Path | None
+    # Where traces and metrics go: nowhere, `otlp`, or a connection string of Application Insights.
+    telemetry: str = field(repr=False)
 
     @property
     def local_mode(self) -> bool:
@@ -141,10 +145,21 @@ class _Reader(Values):
             enrich_per_hour=self._number("ENRICH_PER_HOUR", 30, 0, 10_000),
             tasks_also_as_comment=self._yes("TASKS_ALSO_AS_COMMENT"),
             prompts_dir=self._folder("PROMPTS_DIR"),
+            telemetry=self._telemetry(),
         )
         if self._problems:
             raise SettingsError(self._problems)
         return settings
+
+    def _telemetry(self) -> str:
+        """Whether anybody is told; how and where by OTLP, OpenTelemetry's SDK reads for itself."""
+        azure = self._text("APPLICATIONINSIGHTS_CONNECTION_STRING")
+        if azure and not re.match(r"(?i)(.*;)?InstrumentationKey=[0-9a-f-]{36}(;|$)", azure):
+            self._wrong("APPLICATIONINSIGHTS_CONNECTION_STRING", "names no InstrumentationKey")
+        if self._yes("OTEL_SDK_DISABLED"):
+            return ""
+        named = map(self._text, (f"OTEL_EXPORTER_OTLP{each}_ENDPOINT" for each in _OTLP))
+        return "otlp" if any([*named]) else azure
 
     def _sign_ins(self, local: bool) -> tuple[str, str, str]:
         """Whose rights decide in Azure, and where analysts sign in where it is theirs."""

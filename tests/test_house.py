@@ -48,6 +48,8 @@ MAY_IMPORT = {
     "bot.opening": "bot prompts",
     "bot.redaction": "",
     "bot.journal": "",
+    "bot.telemetry": ("bot.azure.monitor bot.domain bot.errors bot.ports bot.settings bot.traced"),
+    "bot.traced": "bot.domain bot.errors bot.ports bot.telemetry",
     "bot.auditing": "bot.domain bot.errors bot.ports bot.records",
     "bot.rated": "bot.auditing bot.domain bot.ports",
     "bot.commands": (
@@ -65,12 +67,13 @@ ONLY_IN = {
     "botframework": "bot.teams",
     "openai": "bot.azure.openai",
     "azure": "bot.azure",
+    "opentelemetry": "bot.telemetry bot.traced",
     "sqlite3": "bot.local",
     "py_mini_racer": "bot.kusto",
     "duckdb": "sandbox",
     "aiohttp": (
         "app bot.teams bot.webhook bot.azure bot.wire bot.bodies bot.signing bot.gate bot.health "
-        "bot.serving bot.opening bot.commands bot.doctor sandbox"
+        "bot.serving bot.opening bot.commands bot.doctor bot.telemetry bot.traced sandbox"
     ),
     "jwt": "bot.signing",
 }

@@ -21,6 +21,7 @@ from ..ports import Claim, Clock, JsonObject, Store
 log = logging.getLogger(__name__)
 
 T = TypeVar("T")
+Work = Callable[[Claim], Awaitable[JsonObject | None]]
 
 LEASE = timedelta(seconds=9)
 LOOK_SECONDS = 2.0
@@ -43,7 +44,7 @@ class Turns:
         self,
         store: Store,
         clock: Clock,
-        work: Callable[[Claim], Awaitable[JsonObject | None]],
+        work: Work,
         *,
         owner: str,
         at_once: int = AT_ONCE,
