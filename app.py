@@ -72,9 +72,9 @@ async def application(settings: Settings, clock: Clock | None = None) -> web.App
         parts.push_async_callback(watch.close)
         desk = replace(desk, changed=watch.arrived)
         dialogs = told.respond(responder(desk)), clicker(desk), unfurler(desk), leaver(desk)
-        signing = services.sign_ins
+        signing, around = services.sign_ins, told.turn
         edge, turns = front(
-            connector, desk.store, clock, admission, *dialogs, owner, signing, told.turn
+            connector, desk.store, clock, admission, *dialogs, owner, signing, around
         )
         webhook = posted_incidents(settings, session, clock, watch.arrived)
         health = Health(services.checks, "store", clock)

@@ -62,7 +62,7 @@ async def telemetry(settings: Settings, parts: AsyncExitStack) -> Telemetry:
 
     Raises CasemateError where the packages for it are not installed.
     """
-    if not settings.telemetry:
+    if not settings.telemetry.to:
         return NO_TELEMETRY
     try:
         return await asyncio.to_thread(_opened, settings, parts)
@@ -82,22 +82,25 @@ def _opened(settings: Settings, parts: AsyncExitStack) -> Telemetry:
 
     from .traced import Told
 
-    if settings.telemetry == "otlp":
+    if settings.telemetry.to == "otlp":
         from opentelemetry.exporter.otlp.proto.http.metric_exporter import OTLPMetricExporter
         from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
 
         spans, metrics = OTLPSpanExporter(), OTLPMetricExporter()
     else:
-        spans, metrics = azure_exporters(settings.telemetry)
+        spans, metrics = azure_exporters(settings.telemetry.to)
     # OTEL_SERVICE_NAME and OTEL_RESOURCE_ATTRIBUTES are read by the SDK itself.
     resource = Resource.create()
     if str(resource.attributes["service.name"]).startswith("unknown_service"):
         resource = resource.merge(Resource({"service.name": "casemate"}))
     # What ends the process waits for nobody: see `_closed`.
     traces = TracerProvider(resource=resource, shutdown_on_exit=False)
-    traces.add_span_processor(BatchSpanProcessor(spans))
-    reader = PeriodicExportingMetricReader(metrics)
-    meters = MeterProvider([reader], resource=resource, shutdown_on_exit=False)
+    readers = list[PeriodicExportingMetricReader]()
+    if "traces" in settings.telemetry.signals:
+        traces.add_span_processor(BatchSpanProcessor(spans))
+    if "metrics" in settings.telemetry.signals:
+        readers.append(PeriodicExportingMetricReader(metrics))
+    meters = MeterProvider(readers, resource=resource, shutdown_on_exit=False)
     parts.push_async_callback(_closed, traces.shutdown, meters.shutdown)
     return Told(traces.get_tracer("casemate"), meters.get_meter("casemate"))
 

@@ -8,63 +8,25 @@ from __future__ import annotations
 import asyncio
 import inspect
 import time
-from collections.abc import AsyncGenerator, Mapping, Sequence
-from contextlib import AsyncExitStack, aclosing, suppress
+from collections.abc import Mapping
+from contextlib import AsyncExitStack, suppress
 from contextvars import ContextVar
 from typing import Any, TypeVar, cast
 
 import aiohttp
 from opentelemetry.context import Context
 from opentelemetry.metrics import Meter
-from opentelemetry.trace import Span, SpanKind, StatusCode, Tracer, get_current_span
+from opentelemetry.trace import Span, SpanKind, StatusCode, Tracer, get_current_span, use_span
 
-from .domain.price import Prices, Used
-from .domain.transcript import Message
-from .errors import (
-    CasemateError,
-    LogsDown,
-    ModelBusy,
-    ModelDown,
-    ModelRefused,
-    SentinelBusy,
-    SentinelDown,
-    SentinelForbidden,
-    StoreError,
-    Undelivered,
-)
-from .ports import (
-    Answered,
-    ChatModel,
-    Claim,
-    Clock,
-    Courier,
-    JsonObject,
-    Respond,
-    Said,
-    Store,
-    Structured,
-    Usage,
-)
+from .domain.price import Prices
+from .measured import MeasuredModel, ModelMetrics, failed, outcome_of, seconds, type_of
+from .ports import Answered, ChatModel, Claim, Clock, Courier, JsonObject, Respond, Said, Store
 from .ports.outgoing import Outbox
 from .telemetry import Telemetry, Work, backlog
 
 P = TypeVar("P")
 # A part that is only worth a span within something else.
 _PARTS = ("store", "outbox")
-# What an operator has to mend. Any other CasemateError told an analyst what to do differently.
-_FAULTS = (
-    StoreError,
-    ModelBusy,
-    ModelDown,
-    ModelRefused,
-    SentinelBusy,
-    SentinelDown,
-    SentinelForbidden,
-    LogsDown,
-    Undelivered,
-)
-_SECONDS = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0]
-
 # Errors met while a turn is worked on; the dialogs' tasks share the turn's own list.
 _errors: ContextVar[list[BaseException]] = ContextVar("errors")
 
@@ -74,20 +36,10 @@ class Told(Telemetry):
 
     def __init__(self, tracer: Tracer, meter: Meter) -> None:
         self.tracer = tracer
-
-        def seconds(name: str) -> Any:
-            return meter.create_histogram(
-                name, unit="s", explicit_bucket_boundaries_advisory=_SECONDS
-            )
-
-        self.turns = seconds("casemate.turn.duration")
-        self.calls = seconds("casemate.call.duration")
-        self.requests = seconds("http.client.request.duration")
-        self.answers = seconds("gen_ai.client.operation.duration")
-        self.first = seconds("gen_ai.client.operation.time_to_first_chunk")
-        self.tokens = meter.create_histogram("gen_ai.client.token.usage", unit="{token}")
-        self.cached = meter.create_counter("casemate.model.cached_tokens", unit="{token}")
-        self.cost = meter.create_counter("casemate.model.cost", unit="USD")
+        self.turns = seconds(meter, "casemate.turn.duration")
+        self.calls = seconds(meter, "casemate.call.duration")
+        self.requests = seconds(meter, "http.client.request.duration")
+        self.asked = ModelMetrics(tracer, meter)
         self.open = meter.create_gauge("casemate.claims.open", unit="{claim}")
         self.age = meter.create_gauge("casemate.claims.oldest_age", unit="s")
         self.outbox = meter.create_gauge("casemate.outbox.depth", unit="{announcement}")
@@ -95,7 +47,7 @@ class Told(Telemetry):
 
     def model(self, model: ChatModel, prices: Prices | None) -> ChatModel:
         """The same model, measured."""
-        return _Model(self, model, prices)
+        return MeasuredModel(self.asked, model, prices)
 
     def port(self, port: P, name: str) -> P:
         """The same port: every coroutine method is measured, all else is as it was."""
@@ -129,12 +81,12 @@ class Told(Telemetry):
                     raise
                 finally:
                     _errors.reset(token)
-                    outcome = _outcome(errors)
+                    outcome = outcome_of(errors)
                     span.set_attribute("casemate.turn.outcome", outcome)
                     if errors:
-                        _failed(span, errors[-1], outcome == "failed")
+                        failed(span, errors[-1], outcome == "failed")
                     self.turns.record(
-                        time.monotonic() - began, {"outcome": outcome, **_type(errors)}
+                        time.monotonic() - began, {"outcome": outcome, **type_of(errors)}
                     )
 
         return traced
@@ -236,121 +188,13 @@ class _Port:
             errors.append(error)
             raise
         finally:
-            about = {"port": self._name, "method": method, **_type(errors)}
+            about = {"port": self._name, "method": method, **type_of(errors)}
             self._told.calls.record(time.monotonic() - began, about)
             if span is not None:
                 if errors:
-                    _failed(span, errors[0], _outcome(errors) == "failed")
+                    failed(span, errors[0], outcome_of(errors) == "failed")
                 span.end()
 
 
-class _Model:
-    """Stands before the model."""
-
-    def __init__(self, told: Told, model: ChatModel, prices: Prices | None) -> None:
-        self._told, self._model, self._prices = told, model, prices
-
-    @property
-    def name(self) -> str:
-        return self._model.name
-
-    async def stream(
-        self, messages: Sequence[Message], *, limit: int
-    ) -> AsyncGenerator[str | Usage]:
-        call = _Call(self._told, self._model.name, self._prices)
-        try:
-            async with aclosing(self._model.stream(messages, limit=limit)) as pieces:
-                async for piece in pieces:
-                    call.hear(piece)
-                    yield piece
-        except BaseException as error:
-            call.errors.append(error)
-            raise
-        finally:
-            call.end()
-
-    async def structured(
-        self, messages: Sequence[Message], *, name: str, schema: Mapping[str, Any], limit: int
-    ) -> Structured:
-        call = _Call(self._told, self._model.name, self._prices)
-        try:
-            answer = await self._model.structured(messages, name=name, schema=schema, limit=limit)
-            call.hear(answer.usage)
-            return answer
-        except BaseException as error:
-            call.errors.append(error)
-            raise
-        finally:
-            call.end()
-
-
-class _Call:
-    """One question to the model, from when it is asked."""
-
-    def __init__(self, told: Told, model: str, prices: Prices | None) -> None:
-        self._told, self._prices = told, prices
-        self._about = {"gen_ai.operation.name": "chat", "gen_ai.request.model": model}
-        self._began, self._heard = time.monotonic(), False
-        self.errors = list[BaseException]()
-        # Never the current one: a generator's caller would find itself within it.
-        self._span = told.tracer.start_span(
-            f"chat {model}", kind=SpanKind.CLIENT, attributes=self._about
-        )
-
-    def hear(self, piece: str | Usage) -> None:
-        told, about = self._told, self._about
-        if isinstance(piece, str):
-            if not self._heard:
-                self._heard, seconds = True, time.monotonic() - self._began
-                told.first.record(seconds, about)
-                self._span.set_attribute("gen_ai.response.time_to_first_chunk", seconds)
-            return
-        told.tokens.record(piece.prompt_tokens, {**about, "gen_ai.token.type": "input"})
-        told.tokens.record(piece.completion_tokens, {**about, "gen_ai.token.type": "output"})
-        told.cached.add(piece.cached_tokens, about)
-        if self._prices is not None:
-            used = Used(1, piece.prompt_tokens, piece.cached_tokens, piece.completion_tokens)
-            told.cost.add(used.cost(self._prices), about)
-        self._span.set_attributes(
-            {
-                "gen_ai.response.model": piece.model,
-                "gen_ai.usage.input_tokens": piece.prompt_tokens,
-                "gen_ai.usage.output_tokens": piece.completion_tokens,
-                "gen_ai.usage.cache_read.input_tokens": piece.cached_tokens,
-            }
-        )
-
-    def end(self) -> None:
-        self._told.answers.record(
-            time.monotonic() - self._began, {**self._about, **_type(self.errors)}
-        )
-        if self.errors:
-            _failed(self._span, self.errors[0], _outcome(self.errors) == "failed")
-        self._span.end()
-
-
 def _current(span: Span) -> Any:
-    from opentelemetry.trace import use_span
-
     return use_span(span, record_exception=False, set_status_on_exception=False)
-
-
-def _outcome(errors: Sequence[BaseException]) -> str:
-    """`ok`; `told`: an analyst read what to do differently; `stopped`; `failed`."""
-    if not errors:
-        return "ok"
-    if isinstance(errors[-1], asyncio.CancelledError | GeneratorExit):
-        return "stopped"
-    told = isinstance(errors[-1], CasemateError) and not isinstance(errors[-1], _FAULTS)
-    return "told" if told else "failed"
-
-
-def _type(errors: Sequence[BaseException]) -> dict[str, str]:
-    return {"error.type": type(errors[-1]).__name__} if errors else {}
-
-
-def _failed(span: Span, error: BaseException, bad: bool) -> None:
-    """Mark a span, by the error's type alone: its message may hold a text."""
-    span.set_attribute("error.type", type(error).__name__)
-    if bad:
-        span.set_status(StatusCode.ERROR)

@@ -49,7 +49,8 @@ MAY_IMPORT = {
     "bot.redaction": "",
     "bot.journal": "",
     "bot.telemetry": ("bot.azure.monitor bot.domain bot.errors bot.ports bot.settings bot.traced"),
-    "bot.traced": "bot.domain bot.errors bot.ports bot.telemetry",
+    "bot.traced": "bot.domain bot.measured bot.ports bot.telemetry",
+    "bot.measured": "bot.domain bot.errors bot.ports",
     "bot.auditing": "bot.domain bot.errors bot.ports bot.records",
     "bot.rated": "bot.auditing bot.domain bot.ports",
     "bot.commands": (
@@ -67,7 +68,7 @@ ONLY_IN = {
     "botframework": "bot.teams",
     "openai": "bot.azure.openai",
     "azure": "bot.azure",
-    "opentelemetry": "bot.telemetry bot.traced",
+    "opentelemetry": "bot.telemetry bot.traced bot.measured",
     "sqlite3": "bot.local",
     "py_mini_racer": "bot.kusto",
     "duckdb": "sandbox",
