@@ -154,3 +154,34 @@ def test_where_nothing_is_configured_nothing_is_imported() -> None:
         [sys.executable, "-c", code, ":memory:"], capture_output=True, text=True, timeout=50
     )
     assert done.stdout.strip() == "[]", done.stderr
+
+
+async def test_application_insights_gets_the_same(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip(
+        "azure.monitor.opentelemetry.exporter", reason="requirements-azure-monitor.in"
+    )
+    monkeypatch.setenv("APPLICATIONINSIGHTS_STATSBEAT_DISABLED_ALL", "true")
+    monkeypatch.setenv("APPLICATIONINSIGHTS_SDKSTATS_DISABLED", "true")
+    monkeypatch.setenv("APPLICATIONINSIGHTS_CONTROLPLANE_DISABLED", "true")
+    raw = bytearray()
+
+    async def track(request: web.Request) -> web.Response:
+        raw.extend(await request.read())  # aiohttp has unpacked it
+        return web.json_response({"itemsReceived": 1, "itemsAccepted": 1, "errors": []})
+
+    app = web.Application(client_max_size=2**24)
+    app.router.add_post("/{path:.*}", track)
+    server = TestServer(app)
+    await server.start_server()
+    key = "InstrumentationKey=0b0c2a3e-1d2f-4a5b-8c6d-7e8f90a1b2c3"
+    connection = f"{key};IngestionEndpoint={server.make_url('')}"
+    bot = running(FakeClock(), tmp_path, APPLICATIONINSIGHTS_CONNECTION_STRING=connection)
+    async with bot as soc:
+        answer = await soc.chat().ask("what happened in incident 3177?")
+    await server.close()
+    for name in ("turn", "chat sandbox", "casemate.claims.oldest_age"):
+        assert f'"{name}"'.encode() in raw, name
+    for text in (answer.text[:40], "what happened", "Ana Analyst"):
+        assert text.encode() not in raw, text
