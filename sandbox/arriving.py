@@ -11,8 +11,9 @@ import asyncio
 from pathlib import Path
 
 import aiohttp
-import yaml
 from aiohttp import web
+
+from prompts.reading import read_yaml
 
 from .cases import (
     RESOURCE_GROUP,
@@ -104,4 +105,4 @@ def _is_from_elsewhere(request: web.Request) -> bool:
 
 
 def _read(path: Path) -> JsonObject:
-    return yaml.safe_load(path.read_text("utf-8"))
+    return read_yaml(path.read_text("utf-8"))

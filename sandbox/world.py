@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import NamedTuple
 
-import yaml
+from prompts.reading import read_yaml
 
 from .cases import (
     PROVIDER_PATH,
@@ -168,7 +168,7 @@ def load(
     """
     world = World(now=lambda: now)
     for path in sorted((folder or Path(__file__).with_name("incidents")).glob("*.yaml")):
-        case = from_yaml(yaml.safe_load(path.read_text("utf-8")), now, world.etag)
+        case = from_yaml(read_yaml(path.read_text("utf-8")), now, world.etag)
         world.cases[case.name] = case
     world.now = clock or (lambda: datetime.now(UTC))
     return world

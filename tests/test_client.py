@@ -10,13 +10,13 @@ from pathlib import Path
 from uuid import UUID
 
 import pytest
-import yaml
 
 from client import start
+from prompts.reading import read_yaml
 
 HERE = Path(__file__).resolve().parents[1] / "client"
 CLIENT = "@microsoft/m365agentsplayground"
-CONFIGURATION = yaml.safe_load(start.CONFIGURATION.read_text())
+CONFIGURATION = read_yaml(start.CONFIGURATION.read_text())
 PEOPLE = [CONFIGURATION["currentUser"], *CONFIGURATION["users"]]
 
 

@@ -13,17 +13,17 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
 from pycep import BicepParser
 
 from bot import health
 from bot.errors import SettingsError
 from bot.settings import Settings
+from prompts.reading import read_yaml
 
 ROOT = Path(__file__).resolve().parents[1]
 INFRA = ROOT / "infra"
 FILES = sorted(INFRA.glob("*.bicep"))
-TYPES = yaml.safe_load((ROOT / "tests" / "infra_types.yaml").read_text("utf-8"))
+TYPES = read_yaml((ROOT / "tests" / "infra_types.yaml").read_text("utf-8"))
 PARSED = {path.name: BicepParser().parse(text=path.read_text("utf-8")) for path in FILES}
 MAIN = PARSED["main.bicep"]
 GUID = "0b0c2a3e-1d2f-4a5b-8c6d-7e8f90a1b2c3"
@@ -118,7 +118,7 @@ def test_every_file_is_a_module_and_every_output_that_is_used_exists() -> None:
 
 
 def test_azd_gives_what_the_template_asks_for() -> None:
-    assert yaml.safe_load((ROOT / "azure.yaml").read_text("utf-8"))["infra"] == {
+    assert read_yaml((ROOT / "azure.yaml").read_text("utf-8"))["infra"] == {
         "provider": "bicep",
         "path": "infra",
         "module": "main",

@@ -15,6 +15,7 @@ from typing import Any, cast
 import yaml
 
 from bot.errors import SettingsError
+from prompts.reading import read_yaml
 
 from . import queries as kql
 from .queries import PlaybookQuery
@@ -158,7 +159,7 @@ def _read(folder: Path, problems: list[str]) -> dict[str, Tactic]:
     tactics: dict[str, Tactic] = {}
     for path in sorted(folder.glob("*.yaml")):
         try:
-            tactic = _parse(yaml.safe_load(path.read_text(encoding="utf-8")))
+            tactic = _parse(read_yaml(path.read_text(encoding="utf-8")))
         except (ValueError, OSError, yaml.YAMLError) as error:
             problems.append(f"playbook/{path.name}: {' '.join(str(error).split())}")
         else:

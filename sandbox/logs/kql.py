@@ -17,6 +17,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import cache
 from typing import Any, cast
 
 import duckdb
@@ -98,6 +99,12 @@ def _meant(found: re.Match[str]) -> str:
     return found[1] + (char if char.isprintable() and char not in "\"'\\" else f"\\u{found[2]}")
 
 
+@cache
+def _parsed(functions: tuple[str, ...]) -> Any:
+    # Parsing them takes longer than any query; a workspace has the same ones as long as it lives.
+    return parse_functions(functions)
+
+
 class _Translation:
     """One query's translation."""
 
@@ -110,12 +117,14 @@ class _Translation:
     ) -> None:
         self._tables = tables
         self._schema = {name: list(table.columns) for name, table in tables.items()}
-        self._functions = [f"function {f.name}({f.parameters}) {{ {f.body} }}" for f in functions]
+        self._functions = _parsed(
+            tuple(f"function {f.name}({f.parameters}) {{ {f.body} }}" for f in functions)
+        )
         self._now, self._cursor = now.astimezone(UTC).replace(tzinfo=None), cursor
 
     def translate(self, query: str) -> Statement:
         with clock(self._now):
-            lowered = lower(_unescaped(query), None, parse_functions(self._functions))
+            lowered = lower(_unescaped(query), None, self._functions)
             if lowered.parameters:
                 raise unsupported("`declare query_parameters`")
             return self._sql(self._query(lowered, []))

@@ -6,10 +6,11 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 import orjson
-import yaml
+
+from prompts.reading import read_yaml
 
 from ..world import Case, World
 from . import records
@@ -175,6 +176,4 @@ def _read(name: str) -> Any:
 
 
 def _load(path: Path) -> Any:
-    # The loader in C is ten times as fast; not every build of PyYAML has it.
-    loader = cast(Any, getattr(yaml, "CSafeLoader", yaml.SafeLoader))
-    return yaml.load(path.read_text("utf-8"), loader)  # noqa: S506 - both are safe loaders
+    return read_yaml(path.read_text("utf-8"))

@@ -8,9 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
 
-import yaml
-
 from prompts.playbook import Playbook, PlaybookTask
+from prompts.reading import read_yaml
 
 from .exhibits import CaseEvidence
 
@@ -59,4 +58,4 @@ class Asked:
 def read_phrases() -> Phrases:
     """Read what the sandbox model says, in all its languages (blocking)."""
     text = Path(__file__).with_name("phrases.yaml").read_text(encoding="utf-8")
-    return cast(Phrases, yaml.safe_load(text))
+    return cast(Phrases, read_yaml(text))

@@ -14,9 +14,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, cast
 
-import yaml
-
 from bot.domain.query_text import from_answer, literal
+from prompts.reading import read_yaml
 
 from .asked import Asked
 from .faults import query_fault
@@ -75,7 +74,7 @@ class _Request:
 def read_shapes() -> Sequence[Shape]:
     """Read the queries the sandbox model knows (blocking)."""
     text = Path(__file__).with_name("queries.yaml").read_text(encoding="utf-8")
-    return cast(Sequence[Shape], yaml.safe_load(text))
+    return cast(Sequence[Shape], read_yaml(text))
 
 
 def write_query(asked: Asked, shapes: Sequence[Shape]) -> str:

@@ -357,6 +357,11 @@ FAILURES: dict[str, tuple[Says, type[errors.ModelError], str]] = {
         errors.ContextTooLong,
         "reset",
     ),
+    "context too long, as llama.cpp says it": (
+        document({"error": {"code": 400, "type": "exceed_context_size_error"}}, 400),
+        errors.ContextTooLong,
+        "reset",
+    ),
     "too large for a gateway": (Says([b"no"], 413), errors.ContextTooLong, "reset"),
     "another 400": (
         fails(400, "invalid_request_error", "SECRET detail"),

@@ -10,6 +10,7 @@ from typing import Any
 
 import yaml
 
+from prompts.reading import read_yaml
 from sandbox.cases import from_yaml
 from sandbox.world import World
 
@@ -39,7 +40,7 @@ ALLOWED = {
 def parsed(path: Path) -> Any:
     assert path.exists(), f"{path.name} is missing"
     try:
-        return yaml.safe_load(path.read_text("utf-8"))
+        return read_yaml(path.read_text("utf-8"))
     except yaml.YAMLError as error:
         raise AssertionError(f"{path.name} is no YAML: {error}") from error
 

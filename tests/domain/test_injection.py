@@ -6,13 +6,13 @@ from pathlib import Path
 from urllib.parse import quote
 
 import pytest
-import yaml
 
 import prompts.playbook
 from bot.azure.sentinel_json import to_alert, to_comment, to_entity, to_incident, to_task
 from bot.domain.evidence import gather
 from bot.domain.incident import Alert, CaseFile, Comment, Entity, Incident, IncidentRef
 from bot.domain.injection import addressed_to_assistant, talks_to_assistant
+from prompts.reading import read_yaml
 from sandbox.world import load
 
 
@@ -168,7 +168,7 @@ def texts(value: object) -> list[str]:
 
 def test_our_own_playbook_may_be_a_task_without_a_warning() -> None:
     folder = Path(prompts.playbook.__file__).parent
-    own = texts([yaml.safe_load(path.read_text("utf-8")) for path in folder.glob("*.yaml")])
+    own = texts([read_yaml(path.read_text("utf-8")) for path in folder.glob("*.yaml")])
     assert own and not [text for text in own if talks_to_assistant(text)]
 
 

@@ -15,8 +15,8 @@ from typing import Any
 
 import pytest
 import pytest_asyncio
-import yaml
 
+from prompts.reading import read_yaml
 from tests.azure.model_double import says, whole
 from tests.injection.harmless import wrong_in_field
 from tests.injection.room import KQL, Mark, Room, opened
@@ -52,7 +52,7 @@ class Attack:
 def read() -> list[Attack]:
     found: list[Attack] = []
     for path in sorted(FOLDER.glob("*.yaml")):
-        for case in yaml.safe_load(path.read_text("utf-8")):
+        for case in read_yaml(path.read_text("utf-8")):
             case["must_not"] = {
                 key: [value] if isinstance(value, str) else value
                 for key, value in case["must_not"].items()

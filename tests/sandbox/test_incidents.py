@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from prompts.reading import read_yaml
 from sandbox.odata import moment
 from sandbox.world import PROVIDER_PATH, Case, World, incident_name, load
 
@@ -175,7 +176,7 @@ def test_edge_cases_are_there(world: World) -> None:
 
 
 def test_a_folder_of_ones_own(tmp_path: Path) -> None:
-    data = yaml.safe_load((FOLDER / "3171-connector-health.yaml").read_text("utf-8"))
+    data = read_yaml((FOLDER / "3171-connector-health.yaml").read_text("utf-8"))
     (tmp_path / "7.yaml").write_text(yaml.safe_dump({**data, "number": 7}), "utf-8")
     world = load(NOW, tmp_path, clock=lambda: NOW)
     assert [case.number for case in world.cases.values()] == [7]

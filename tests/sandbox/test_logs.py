@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
 
+from prompts.reading import read_yaml
 from sandbox.logs.rows import ago
 from sandbox.logs.workspace import Table, load_logs, make_rows
 from sandbox.world import World, load
@@ -90,9 +90,9 @@ class TestRows:
             assert "{upn" not in json.dumps(rows[name]) and "{{" not in json.dumps(rows[name])
 
     def test_every_fragment_has_columns_of_some_table_that_uses_it(self) -> None:
-        tables = yaml.safe_load((FOLDER / "tables.yaml").read_text("utf-8"))
+        tables = read_yaml((FOLDER / "tables.yaml").read_text("utf-8"))
         for path in (FOLDER / "ordinary.yaml", *(FOLDER / "incidents").glob("*.yaml")):
-            data = yaml.safe_load(path.read_text("utf-8"))
+            data = read_yaml(path.read_text("utf-8"))
             known = " ".join(tables[name]["columns"] for name in data)
             names = {entry.partition(":")[0] for entry in known.split()} | {"SourceSystem"}
             for batches in data.values():
@@ -103,7 +103,7 @@ class TestRows:
         from sandbox.logs.people import company
         from sandbox.logs.rows import Maker
 
-        people = yaml.safe_load((FOLDER / "people.yaml").read_text("utf-8"))
+        people = read_yaml((FOLDER / "people.yaml").read_text("utf-8"))
         maker = Maker(company(people, "x"), NOW, "x")
         with pytest.raises(ValueError, match="story: SigninLogs has no column UserPrincipalNane"):
             list(
