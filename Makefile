@@ -71,6 +71,7 @@ lock: $(VENV)/development
 	$(COMPILE) -o requirements.txt requirements.in
 	sed 's/\[.*\]==/==/' requirements.txt > $(VENV)/constraints.txt
 	$(COMPILE) -c $(VENV)/constraints.txt -o requirements-dev.txt requirements-dev.in
+	$(COMPILE) -c $(VENV)/constraints.txt -o requirements-azure-monitor.txt requirements-azure-monitor.in
 
 # What is in the container, as CycloneDX: for a scanner of known weaknesses.
 sbom: $(VENV)/development

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from pathlib import Path
 
@@ -45,6 +45,7 @@ from .serving import Starts
 from .settings import Settings, from_process
 from .teams.analyst_tokens import AnalystTokens
 from .teams.token_service import TokenService
+from .telemetry import NO_TELEMETRY, Telemetry
 from .tokens import Tokens
 
 # How many case files are kept for each analyst where each has their own.
@@ -67,6 +68,7 @@ async def opened(
     tokens: Mapping[str, Tokens],
     clock: Clock,
     parts: AsyncExitStack,
+    told: Telemetry = NO_TELEMETRY,
 ) -> Opened:
     """Open all of them; `parts` closes them. Raises CasemateError where one cannot be opened."""
     store = _store(settings.store, settings.history_days, tokens)
@@ -76,37 +78,40 @@ async def opened(
     model = AzureChatModel(settings.model_base_url, settings.model, key, clock)
     parts.push_async_callback(model.close)
     reached = [
-        _reached(settings, each, session, tokens, store, clock) for each in settings.workspaces
+        _reached(settings, each, session, tokens, store, clock, told)
+        for each in settings.workspaces
     ]
     for each in reached:
         parts.push_async_callback(each.schema.close)
-    first = reached[0]
+    first = reached[0].access
     checker = Checker(size=settings.kql_checkers)
     parts.push_async_callback(checker.close)
+    told.look_after(store, store.outbox, clock, parts)
     count = await asyncio.to_thread(budget.counter)
     sign_ins = analysts(settings, session, tokens, clock)
     desk = Desk(
         workspace=first.workspace,
-        incidents=first.sentinel,
+        incidents=first.incidents,
         cases=first.cases,
-        model=model,
+        model=told.model(model, settings.model_prices),
         logs=first.logs,
         schema=first.schema,
         checker=checker,
-        store=store,
-        outbox=store.outbox,
+        store=told.port(store, "store"),
+        outbox=told.port(store.outbox, "outbox"),
         clock=clock,
         prompts=await asyncio.to_thread(prompts.load, settings.prompts_dir),
         playbook=await asyncio.to_thread(playbook, settings.prompts_dir),
         count=count,
         allowance=Allowance(settings.limits, store, clock, count),
         prices=settings.model_prices,
-        rights=sign_ins and rights(settings, sign_ins, reached, clock),
-        workspaces={each.workspace.name: each.access for each in reached},
+        rights=sign_ins and rights(settings, sign_ins, reached, clock, told),
+        workspaces={each.access.workspace.name: each.access for each in reached},
     )
     checks: dict[str, Check] = {"store": store.ping, "model": model.ping}
     for each in reached:
-        of = f":{each.workspace.name}" if each.workspace.several else ""
+        workspace = each.access.workspace
+        of = f":{workspace.name}" if workspace.several else ""
         checks |= {f"sentinel{of}": each.sentinel.ping, f"logs{of}": each.logs.ping}
     checks["kql_checker"] = checker.state
     return Opened(desk, checks, (*(each.schema for each in reached), checker), sign_ins)
@@ -114,18 +119,12 @@ async def opened(
 
 @dataclass(frozen=True, slots=True)
 class Reached:
-    """A workspace's services as the bot itself reaches them."""
+    """A workspace's services as the bot itself reaches them; `access` is the desk's way to them."""
 
-    workspace: Workspace
     sentinel: Sentinel
-    cases: CaseFiles
     logs: LogAnalytics
     schema: Schema
-
-    @property
-    def access(self) -> Access:
-        """The same for the desk."""
-        return Access(self.workspace, self.sentinel, self.cases, self.logs, self.schema)
+    access: Access
 
 
 def _reached(
@@ -135,12 +134,16 @@ def _reached(
     tokens: Mapping[str, Tokens],
     store: Store,
     clock: Clock,
+    told: Telemetry,
 ) -> Reached:
     arm, endpoint = settings.arm_endpoint, settings.log_analytics_endpoint
     sentinel = Sentinel(session, workspace, arm, tokens.get(arm_scope(arm)), clock)
     logs = LogAnalytics(session, workspace, endpoint, tokens.get(logs_scope(endpoint)), clock)
     schema = Schema(logs, store, workspace.name, clock)
-    return Reached(workspace, sentinel, CaseFiles(sentinel, clock), logs, schema)
+    incidents = told.port(sentinel, "sentinel")
+    cases = CaseFiles(incidents, clock)
+    access = Access(workspace, incidents, cases, told.port(logs, "logs"), schema)
+    return Reached(sentinel, logs, schema, access)
 
 
 def _store(
@@ -201,6 +204,7 @@ def rights(
     sign_ins: AnalystTokens,
     reached: Sequence[Reached],
     clock: Clock,
+    told: Telemetry = NO_TELEMETRY,
 ) -> Rights:
     """The workspaces with each analyst's own rights: their queries go by Azure Resource Manager.
 
@@ -209,11 +213,13 @@ def rights(
     by_arm = takes_token(settings.log_analytics_endpoint)
 
     def access(each: Reached, token: Callable[[], Awaitable[str]]) -> Access:
-        url = arm_query_url(settings.arm_endpoint, each.workspace) if by_arm else ""
-        incidents, logs = each.sentinel.of(token), each.logs.of(token, url)
+        url = arm_query_url(settings.arm_endpoint, each.access.workspace) if by_arm else ""
+        incidents = told.port(each.sentinel.of(token), "sentinel")
+        logs = told.port(each.logs.of(token, url), "logs")
         cases = CaseFiles(incidents, clock, _CASES_EACH)
-        return Access(each.workspace, incidents, cases, logs, each.schema)
+        return replace(each.access, incidents=incidents, cases=cases, logs=logs)
 
     return Rights(
-        sign_ins, lambda token: {each.workspace.name: access(each, token) for each in reached}
+        sign_ins,
+        lambda token: {each.access.workspace.name: access(each, token) for each in reached},
     )

@@ -26,6 +26,15 @@ PUBLIC_OPENID_METADATA = "https://login.botframework.com/v1/.well-known/openidco
 PUBLIC_SIGN_INS = "https://api.botframework.com"
 PUBLIC_LOGS = "https://api.loganalytics.azure.com"
 _SAYABLE = re.compile(r"(?=.{1,60}$)[^\W_](?:[\w .-]*[^\W_])?")
+_SIGNALS = ("_TRACES", "_METRICS")
+
+
+@dataclass(frozen=True, slots=True)
+class Receiver:
+    """Who is told of `signals`: nobody, `otlp`, or a connection string of Application Insights."""
+
+    to: str = field(repr=False)
+    signals: frozenset[str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +73,7 @@ class Settings:
     limits: Limits
     tasks_also_as_comment: bool
     prompts_dir: Path | None
+    telemetry: Receiver
 
     @property
     def local_mode(self) -> bool:
@@ -143,10 +153,30 @@ class _Reader(Values):
             enrich_per_hour=self._number("ENRICH_PER_HOUR", 30, 0, 10_000),
             tasks_also_as_comment=self._yes("TASKS_ALSO_AS_COMMENT"),
             prompts_dir=self._folder("PROMPTS_DIR"),
+            telemetry=Receiver(self._receiver(), self._signals()),
         )
         if self._problems:
             raise SettingsError(self._problems)
         return settings
+
+    def _receiver(self) -> str:
+        """Whether anybody is told; how and where by OTLP, OpenTelemetry's SDK reads for itself."""
+        azure = self._text("APPLICATIONINSIGHTS_CONNECTION_STRING")
+        if azure and not re.match(r"(?i)(.*;)?InstrumentationKey=[0-9a-f-]{36}(;|$)", azure):
+            self._wrong("APPLICATIONINSIGHTS_CONNECTION_STRING", "names no InstrumentationKey")
+        if self._yes("OTEL_SDK_DISABLED"):
+            return ""
+        endpoints = [f"OTEL_EXPORTER_OTLP{each}_ENDPOINT" for each in ("", *_SIGNALS)]
+        asked = [self._text(f"OTEL{each}_EXPORTER").lower() for each in _SIGNALS]
+        return "otlp" if any([*map(self._text, endpoints)]) or "otlp" in asked else azure
+
+    def _signals(self) -> frozenset[str]:
+        """What is told of `traces` and `metrics`: all that is not `none`."""
+        names = {each.strip("_").lower(): f"OTEL{each}_EXPORTER" for each in _SIGNALS}
+        choices = ("", "otlp", "none")
+        return frozenset(
+            each for each, name in names.items() if self._one_of(name, choices) != "none"
+        )
 
     def _sign_ins(self, local: bool) -> tuple[str, str, str]:
         """Whose rights decide in Azure, and where analysts sign in where it is theirs."""

@@ -38,7 +38,8 @@ MAY_IMPORT = {
     "bot.kusto": "bot.domain bot.errors bot.ports",
     "bot.local": "bot.domain bot.errors bot.ports bot.records",
     "bot.teams": (
-        "bot.domain bot.errors bot.ports bot.wire bot.bodies bot.settings bot.signing bot.tokens"
+        "bot.domain bot.errors bot.journal bot.ports bot.wire bot.bodies bot.settings bot.signing "
+        "bot.tokens"
     ),
     "bot.webhook": "bot.domain bot.errors bot.ports bot.bodies bot.signing bot.settings",
     # what `app` hangs around them
@@ -46,11 +47,15 @@ MAY_IMPORT = {
     "bot.health": "bot.errors bot.ports",
     "bot.opening": "bot prompts",
     "bot.redaction": "",
+    "bot.journal": "",
+    "bot.telemetry": ("bot.azure.monitor bot.domain bot.errors bot.ports bot.settings bot.traced"),
+    "bot.traced": "bot.domain bot.measured bot.ports bot.telemetry",
+    "bot.measured": "bot.domain bot.errors bot.ports",
     "bot.auditing": "bot.domain bot.errors bot.ports bot.records",
     "bot.rated": "bot.auditing bot.domain bot.ports",
     "bot.commands": (
-        "bot.auditing bot.doctor bot.errors bot.ports bot.rated bot.redaction bot.serving "
-        "bot.settings prompts"
+        "bot.auditing bot.doctor bot.errors bot.ports bot.journal bot.rated bot.redaction "
+        "bot.serving bot.settings prompts"
     ),
     "bot.doctor": "bot prompts",
     "bot.serving": "bot.errors bot.ports bot.settings bot.teams",
@@ -64,12 +69,13 @@ ONLY_IN = {
     "botframework": "bot.teams",
     "openai": "bot.azure.openai",
     "azure": "bot.azure",
+    "opentelemetry": "bot.telemetry bot.traced bot.measured",
     "sqlite3": "bot.local",
     "py_mini_racer": "bot.kusto",
     "duckdb": "sandbox",
     "aiohttp": (
         "app bot.teams bot.webhook bot.azure bot.wire bot.bodies bot.signing bot.gate bot.health "
-        "bot.serving bot.opening bot.commands bot.doctor sandbox evals"
+        "bot.serving bot.opening bot.commands bot.doctor bot.telemetry bot.traced sandbox evals"
     ),
     "jwt": "bot.signing",
 }

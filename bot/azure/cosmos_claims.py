@@ -156,6 +156,11 @@ class Claims(CosmosTrail):
         """Count unfinished claims."""
         return len(await self._open())
 
+    async def oldest(self) -> datetime | None:
+        """When the oldest unfinished claim was accepted."""
+        stamps = [each["stamp"] for each in await self._open()]
+        return moment(int(min(stamps).partition(".")[0])) if stamps else None
+
     async def _open(self) -> list[JsonObject]:
         return await self._db.query(
             CONVERSATIONS, "SELECT c.named, c.stamp, c.until FROM c WHERE c.open = true"

@@ -126,9 +126,15 @@ class CosmosOutbox:
 
     async def waiting(self, now: datetime) -> tuple[str, ...]:
         """Places where something is to be sent or edited now."""
+        return tuple(dict.fromkeys(item["conversation"] for item in await self._due(now)))
+
+    async def depth(self, now: datetime) -> int:
+        """Count what is to be sent or edited now, in all places."""
+        return len(await self._due(now))
+
+    async def _due(self, now: datetime) -> list[JsonObject]:
         text = "SELECT c.conversation FROM c WHERE c.pending = true AND c.due <= @now"
-        items = await self._db.query(OUTBOX, text, now=micros(now))
-        return tuple(dict.fromkeys(item["conversation"] for item in items))
+        return await self._db.query(OUTBOX, text, now=micros(now))
 
     async def pending(self, place: str, now: datetime, limit: int) -> tuple[Announcement, ...]:
         """What is to be sent or edited in a place, first seen first."""

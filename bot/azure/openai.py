@@ -169,7 +169,7 @@ class AzureChatModel:
                     return  # the answer is whole; only its bill or its last bytes are missing
                 member = failure.unknown_member
                 if member in body:
-                    _LOG.warning("left out %s from now on: %s", member, failure.detail[:200])
+                    _LOG.warning("left out %s from now on: the model does not know it", member)
                     self._not_known.add(member)
                     continue
                 wait = None if answer.begun else patience.wait(failure)
@@ -178,7 +178,8 @@ class AzureChatModel:
                 await self._clock.sleep(wait)
 
     def _give_up(self, failure: Failure, answer: Answer) -> ModelError:
-        _LOG.warning("model %s: %s: %s", self._model, failure, failure.detail[:200])
+        # Some servers repeat what they were sent in what they say of it: that is not logged.
+        _LOG.warning("model %s: status %s, code %s", self._model, failure.status, failure.code)
         return to_error(failure, begun=answer.begun, silence=self._silence)
 
     def _body(

@@ -89,6 +89,13 @@ class SqliteOutbox:
         )
         return tuple(place for (place,) in rows)
 
+    async def depth(self, now: datetime) -> int:
+        """Count what is to be sent or edited now, in all places."""
+        rows = await self._db.rows(
+            "SELECT count(*) FROM announcements WHERE wanted != sent AND due <= ?", micros(now)
+        )
+        return rows[0][0]
+
     async def pending(self, place: str, now: datetime, limit: int) -> tuple[Announcement, ...]:
         """What is to be sent or edited in a place, first seen first."""
         rows = await self._db.rows(

@@ -13,7 +13,7 @@ from ..records import decoded, encoded, proposal_of
 from . import transactions
 from .database import Database
 from .outbox import SqliteOutbox
-from .times import micros
+from .times import micros, moment
 from .trail import SqliteTrail
 from .transactions import thread_columns, turn_of, write_of
 
@@ -125,6 +125,11 @@ class SqliteStore(SqliteTrail):
         """Count unfinished claims."""
         rows = await self._db.rows("SELECT count(*) FROM claims WHERE finished IS NULL")
         return rows[0][0]
+
+    async def oldest(self) -> datetime | None:
+        """When the oldest unfinished claim was accepted."""
+        rows = await self._db.rows("SELECT min(accepted) FROM claims WHERE finished IS NULL")
+        return None if rows[0][0] is None else moment(rows[0][0])
 
     # history
 

@@ -285,6 +285,10 @@ class Store(Trail, Protocol):
         """Count unfinished claims."""
         ...
 
+    async def oldest(self) -> datetime | None:
+        """When the oldest unfinished claim was accepted."""
+        ...
+
     # history
 
     async def commit(self, outcome: Outcome, owner: str) -> bool:

@@ -42,6 +42,10 @@ class Outbox(Protocol):
         """Places where something is to be sent or edited now."""
         ...
 
+    async def depth(self, now: datetime) -> int:
+        """Count what is to be sent or edited now, in all places."""
+        ...
+
     async def pending(self, place: str, now: datetime, limit: int) -> tuple[Announcement, ...]:
         """What is to be sent or edited in a place, first seen first."""
         ...

@@ -15,11 +15,13 @@ from datetime import timedelta
 from typing import Any, TypeVar
 
 from ..errors import CasemateError, StoreError, TooBusy
+from ..journal import about
 from ..ports import Claim, Clock, JsonObject, Store
 
 log = logging.getLogger(__name__)
 
 T = TypeVar("T")
+Work = Callable[[Claim], Awaitable[JsonObject | None]]
 
 LEASE = timedelta(seconds=9)
 LOOK_SECONDS = 2.0
@@ -42,7 +44,7 @@ class Turns:
         self,
         store: Store,
         clock: Clock,
-        work: Callable[[Claim], Awaitable[JsonObject | None]],
+        work: Work,
         *,
         owner: str,
         at_once: int = AT_ONCE,
@@ -131,7 +133,9 @@ class Turns:
                         conversation, self._owner, self._clock.now(), LEASE
                     )
                     if claim is not None:
-                        if not await self._do(claim):
+                        with about(claim.key):
+                            done = await self._do(claim)
+                        if not done:
                             break
                     elif conversation not in self._again:
                         break

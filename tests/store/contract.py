@@ -196,6 +196,16 @@ class StoreContract:
         taken = await store.take(CHAT, "third", NOW + 2 * LEASE, LEASE)
         assert taken and taken.progress == {}
 
+    async def test_the_oldest_claim_that_is_owed_an_answer_is_known(self, store: Store) -> None:
+        assert await store.oldest() is None
+        await store.accept(claim("a"))
+        await store.accept(replace(claim("b"), accepted=NOW + LEASE))
+        assert await store.oldest() == claim("a").accepted
+        await store.take(CHAT, "me", NOW, LEASE)
+        assert await store.oldest() == claim("a").accepted, "also while somebody works on it"
+        await store.finish("a", "me", NOW)
+        assert await store.oldest() == NOW + LEASE
+
     @pytest.mark.parametrize("key", ["a", "unknown"])
     async def test_nobody_changes_a_claim_that_is_free(self, store: Store, key: str) -> None:
         await store.accept(claim("a"))

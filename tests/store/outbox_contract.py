@@ -55,6 +55,14 @@ class OutboxContract:
         await outbox.subscribe(retired)
         assert await outbox.subscriptions() == (retired, subscription(OTHER_ROOM, "Low"))
 
+    async def test_its_depth_is_what_is_due_in_all_places(self, outbox: Outbox) -> None:
+        assert await outbox.depth(NOW) == 0
+        await outbox.notice(INCIDENT, "new", [ROOM, OTHER_ROOM], NOW)
+        assert await outbox.depth(NOW - MOMENT) == 0
+        assert await outbox.depth(NOW) == 2
+        await tell(outbox)
+        assert await outbox.depth(NOW) == 1
+
     async def test_a_place_that_is_forgotten_has_nothing_on_its_way(self, outbox: Outbox) -> None:
         for room in (ROOM, OTHER_ROOM):
             await outbox.subscribe(subscription(room))
