@@ -130,9 +130,7 @@ def answering(seed: random.Random) -> Any:
     return answer
 
 
-async def _stream(
-    request: web.Request, opening: str, pace: float, cut: bool
-) -> web.StreamResponse:
+async def _stream(request: web.Request, opening: str, pace: float, cut: bool) -> web.StreamResponse:
     response = web.StreamResponse(headers={"Content-Type": "text/event-stream"})
     await response.prepare(request)
     texts = [opening, *(f" Finding {n} is in the evidence [{n}]." for n in range(1, 9))]
