@@ -133,7 +133,8 @@ async def soak(minutes: float, store: str, seed: int, folder: Path) -> Verdict:
         ]
         for replica in replicas:
             stack.push_async_callback(_gone, replica)
-        await asyncio.gather(*(each.start(http) for each in replicas))
+        codes = await asyncio.gather(*(each.start(http) for each in replicas))
+        assert not any(codes), f"a replica did not start: see {folder}"
         running = Soak(around, replicas, http, dice)
         witness = Witness(running)
         await running.subscribe()
@@ -193,7 +194,10 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=random.SystemRandom().randrange(10**6))
     chosen = parser.parse_args()
     folder = Path(tempfile.mkdtemp(prefix="casemate-soak-"))
-    print(f"seed {chosen.seed}, {chosen.store}, {chosen.minutes:g} minutes; logs in {folder}")
+    print(
+        f"seed {chosen.seed}, {chosen.store}, {chosen.minutes:g} minutes; logs in {folder}",
+        flush=True,
+    )
     verdict = asyncio.run(soak(chosen.minutes, chosen.store, chosen.seed, folder))
     for what, count in sorted(verdict.counts.items()):
         print(f"{count:7,}  {what}")

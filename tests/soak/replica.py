@@ -74,7 +74,7 @@ class Replica:
 
     async def _read(self, process: asyncio.subprocess.Process) -> None:
         assert process.stdout is not None
-        with self.log.open("ab", buffering=0) as file:  # noqa: ASYNC230 - a line now and then
+        with self.log.open("ab", buffering=0) as file:
             while line := await process.stdout.readline():
                 file.write(line)
 

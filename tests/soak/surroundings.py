@@ -1,4 +1,4 @@
-"""What the replicas talk to: Sentinel, logs, a model, Teams, perhaps Cosmos DB, each with faults."""
+"""What the replicas talk to: Sentinel, logs, a model, Teams, Cosmos DB; each with its faults."""
 
 from __future__ import annotations
 
@@ -87,8 +87,8 @@ async def surrounded(store: str, folder: Path, seed: random.Random) -> AsyncIter
     teams.app.middlewares.append(faults["teams"].middleware)
     database = folder / "casemate.db"
     async with AsyncExitStack() as stack:
-        base = str((await stack.enter_async_context(TestServer(services))).make_url(""))
-        url = str((await stack.enter_async_context(TestServer(teams.app))).make_url(""))
+        base = str((await stack.enter_async_context(TestServer(services))).make_url("/"))
+        url = str((await stack.enter_async_context(TestServer(teams.app))).make_url("/"))
         kept = {"STORE_URL": f"sqlite:///{database}"}
         cosmos = None
         if store == "cosmos":
