@@ -15,6 +15,7 @@ from typing import TypeVar
 
 from ..domain.announcement import CLOSED, NEWS
 from ..domain.incident import Incident, IncidentRef
+from ..domain.lease import steady
 from ..domain.proposal import playbook_id
 from ..errors import CasemateError, IncidentNotFound, SentinelError, StoreError
 from .announce import Announcements
@@ -69,6 +70,7 @@ class Watch:
         self._loops: list[asyncio.Task[None]] = []
         self._wake = asyncio.Event()
         self._since = desk.clock.now()
+        self._now = steady(desk.clock.now, desk.clock.monotonic)
 
     async def start(self) -> None:
         """Begin to poll and to deliver."""
@@ -211,7 +213,7 @@ class Watch:
         """Take in all that changed since the last poll of any replica; False while one polls."""
         store, now = self._desk.store, self._desk.clock.now()
         name = f"poll/{self._desk.workspace.name}"
-        if not await self._outbox.lease(name, self._owner, now, _LEASE):
+        if not await self._outbox.lease(name, self._owner, self._now(), _LEASE):
             return False
         try:
             if kept := await store.kept(name):
@@ -221,7 +223,7 @@ class Watch:
             await store.keep(name, {"at": now.isoformat()}, self._desk.clock.now())
             return True
         finally:
-            await self._outbox.lease(name, self._owner, self._desk.clock.now(), timedelta(0))
+            await self._outbox.lease(name, self._owner, self._now(), timedelta(0))
 
     async def _changed_since(self, since: datetime) -> None:
         more = ""

@@ -59,6 +59,7 @@ def front(
         sign_in=sign_in,
     )
     turns = Turns(store, clock, bot.work, owner=owner)
+    bot.holds = turns.holds
     if sign_in is not None:
         sign_in.look = turns.look
     return Edge(admission, bot, turns, clock), turns

@@ -92,7 +92,7 @@ async def intact(store: Store) -> list[Mapping[str, Any]]:
 
 async def drain(store: Store, owner: str, worked: list[Claim]) -> None:
     while await store.backlog():
-        for conversation in await store.waiting(NOW):
+        for conversation in await store.waiting(NOW, LEASE):
             taken = await store.take(conversation, owner, NOW, LEASE)
             if taken is not None:
                 worked.append(taken)
@@ -209,7 +209,7 @@ class StoreContract:
         assert not await store.commit(outcome("a"), "me")
         await store.release("me")
         assert await nothing_of(store, "a")
-        assert await store.waiting(NOW + 9 * LEASE) == ()
+        assert await store.waiting(NOW + 9 * LEASE, LEASE) == ()
 
     async def test_what_is_left_of_a_claim_is_found_by_the_messages_that_answer_it(
         self, store: Store
@@ -254,7 +254,7 @@ class StoreContract:
             await store.take(key, owner, NOW, LEASE)
         await store.note("a", "me", {"sent": ["1"]})
         await store.release("me")
-        assert await store.waiting(NOW) == ("a", "b")
+        assert await store.waiting(NOW, LEASE) == ("a", "b")
         taken = await store.take("a", "third", NOW, LEASE)
         assert taken and (taken.attempts, taken.progress) == (2, {"sent": ["1"]})
         assert not await store.finish("b", "me", NOW)
@@ -266,9 +266,9 @@ class StoreContract:
             await store.accept(claim(key, key))
             await store.take(key, "me", NOW, LEASE)
         await store.release("another", "a")
-        assert await store.waiting(NOW) == ()
+        assert await store.waiting(NOW, LEASE) == ()
         await store.release("me", "a")
-        assert await store.waiting(NOW) == ("a",)
+        assert await store.waiting(NOW, LEASE) == ("a",)
 
     async def test_waiting_names_conversations_whose_oldest_claim_nobody_holds(
         self, store: Store
@@ -286,8 +286,8 @@ class StoreContract:
         await store.take("held", "me", NOW, LEASE)
         await store.take("done", "me", NOW, LEASE)
         await store.finish("done 1", "me", NOW)
-        assert await store.waiting(NOW) == ("late", "free")
-        assert await store.waiting(NOW + LEASE) == ("late", "held", "free")
+        assert await store.waiting(NOW, LEASE) == ("late", "free")
+        assert await store.waiting(NOW + LEASE, LEASE) == ("late", "held", "free")
         assert await store.backlog() == 5
 
     async def test_of_two_stores_one_accepts(self, open_store: OpenStore) -> None:
@@ -654,7 +654,7 @@ class StoreContract:
         assert await store.focus("contoso", "new", "jane") == INCIDENT
         assert await store.audit(INCIDENT, 9) == (line("asked", LONG_AGO),)
         assert (await store.kept("old"), await store.kept("new")) == (None, {"tables": []})
-        assert await store.waiting(NOW) == (CHAT,)
+        assert await store.waiting(NOW, LEASE) == (CHAT,)
         assert not await store.accept(claim("finished new", "new"))
         assert not await store.accept(claim("owed"))
         assert await store.accept(claim("finished old", "old"))

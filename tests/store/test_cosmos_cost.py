@@ -114,7 +114,7 @@ async def test_the_documents_say_what_it_costs(double: CosmosDouble, store: Cosm
     await click("click", store.end_write(write(proposal="proposal z"), line("added")))
     await click("click", store.is_shared("proposal z"))
     idle = Meter(double)
-    for look in (store.waiting(NOW), store.backlog()):
+    for look in (store.waiting(NOW, LEASE), store.backlog()):
         await idle("claims", look, 1 / 2)
     for look in (store.outbox.waiting(NOW), store.outbox.subscriptions()):
         await idle("outbox", look)

@@ -184,7 +184,7 @@ async def test_an_older_claim_that_shows_up_late_waits_for_the_younger(
     assert await store.take(CHAT, "me", NOW, LEASE)
     double.collections["conversations"].items[(CHAT,), name("older")] = late
     assert await store.take(CHAT, "other", NOW, LEASE) is None
-    assert await store.waiting(NOW) == ()
+    assert await store.waiting(NOW, LEASE) == ()
     assert await store.finish("younger", "me", NOW)
     taken = await store.take(CHAT, "other", NOW, LEASE)
     assert taken and taken.key == "older"
@@ -431,7 +431,7 @@ async def test_names_of_any_length_are_told_apart(store: CosmosStore) -> None:
         taken = await store.take(chat, "me", NOW, LEASE)
         assert taken and taken.conversation == chat
     await store.release("me")
-    assert await store.waiting(NOW) == tuple(chats)
+    assert await store.waiting(NOW, LEASE) == tuple(chats)
 
 
 async def test_what_takes_several_pages_is_read_whole(store: CosmosStore) -> None:

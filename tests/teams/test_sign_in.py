@@ -16,6 +16,7 @@ from bot.teams.analyst_tokens import AnalystTokens
 from bot.teams.connector import Connector
 from bot.teams.sign_in import WAIT, SignIn
 from bot.teams.token_service import TokenService
+from bot.teams.turns import LEASE
 from tests.clock import FakeClock
 from tests.token_service_double import CONNECTION
 from tests.token_service_double import TokenService as Double
@@ -63,7 +64,7 @@ def asked(clock: FakeClock) -> Claim:
 
 
 async def taken_up(store: SqliteStore, clock: FakeClock) -> Claim:
-    [conversation] = await store.waiting(clock.now())
+    [conversation] = await store.waiting(clock.now(), LEASE)
     claim = await store.take(conversation, OWNER, clock.now(), LEASE)
     assert claim is not None
     return claim
@@ -74,7 +75,7 @@ async def test_what_waits_is_kept_once_and_nobody_takes_it_up(sign_in, store, cl
         await sign_in.keep_waiting(asked)
     assert await store.backlog() == 1
     await clock.advance((WAIT - timedelta(seconds=1)).total_seconds())
-    assert await store.waiting(clock.now()) == ()
+    assert await store.waiting(clock.now(), LEASE) == ()
 
 
 async def test_it_goes_on_once_in_its_own_conversation(sign_in, store, clock, double, asked):
