@@ -97,7 +97,7 @@ class Claims(CosmosTrail):
         )
         if status is not OK:
             return None
-        self._watched.saw(item["key"], owner, until, now)
+        self._watched.saw(item["key"], owner, until, now + lease)
         await self._keep(_left(item))
         self._held[owner, item["key"]] = [item["id"], *partition]
         progress = {each: unpacked(text) for each, text in item["progress"].items()}
@@ -117,7 +117,7 @@ class Claims(CosmosTrail):
         renewed = await asyncio.gather(*(self._change(*each, {"/until": until}) for each in held))
         keys = tuple(key for (_, key), kept in zip(held, renewed, strict=True) if kept)
         for key in keys:
-            self._watched.saw(key, owner, until, now)
+            self._watched.saw(key, owner, until, now + lease)
         return keys
 
     async def note(self, key: str, owner: str, progress: JsonObject) -> bool:

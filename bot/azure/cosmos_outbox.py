@@ -197,7 +197,7 @@ class CosmosOutbox:
         else:
             taken = status is OK
         if taken:
-            self._watched.saw(name, owner, until, now)
+            self._watched.saw(name, owner, until, now + span)
         return taken
 
     async def let_go(self, owner: str) -> None:

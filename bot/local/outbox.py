@@ -152,7 +152,7 @@ class SqliteOutbox:
             if span:
                 until = micros(now + span)
                 db.execute("INSERT OR REPLACE INTO leases VALUES (?, ?, ?)", (name, owner, until))
-                self._watched.saw(name, owner, until, now)
+                self._watched.saw(name, owner, until, now + span)
             else:
                 db.execute("DELETE FROM leases WHERE name = ?", (name,))
             return True

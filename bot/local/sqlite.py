@@ -75,7 +75,7 @@ class SqliteStore(SqliteTrail):
             owner,
         )
         for (key,) in rows:
-            self._watched.saw(key, owner, until, now)
+            self._watched.saw(key, owner, until, now + lease)
         return tuple(key for (key,) in rows)
 
     async def note(self, key: str, owner: str, progress: JsonObject) -> bool:

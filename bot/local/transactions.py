@@ -58,7 +58,7 @@ def take(
         "UPDATE claims SET owner = ?, lease_until = ?, attempts = attempts + 1 WHERE seq = ?",
         (owner, until, seq),
     )
-    watched.saw(key, owner, until, now)
+    watched.saw(key, owner, until, now + lease)
     return Claim(
         key, conversation, decoded(body), moment(accepted), attempts + 1, decoded(progress)
     )

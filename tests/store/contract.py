@@ -316,6 +316,42 @@ class StoreContract:
             keys = [taken.key for taken in worked if taken.conversation == f"chat {chat}"]
             assert keys == sorted(keys)
 
+    # replicas whose clocks differ
+
+    @pytest.mark.parametrize("ahead", [timedelta(seconds=30), timedelta(0), timedelta(seconds=-30)])
+    async def test_a_clock_that_is_wrong_takes_nothing_from_who_lives(
+        self, open_store: OpenStore, ahead: timedelta
+    ) -> None:
+        mine, other = await open_store(), await open_store()
+        await mine.accept(claim("a"))
+        assert await mine.take(CHAT, "me", NOW, LEASE)
+        for passed in (LEASE / 3 * n for n in range(1, 9)):
+            assert await mine.renew("me", NOW + passed, LEASE) == ("a",)
+            assert await other.waiting(NOW + ahead + passed, LEASE) == ()
+            assert await other.take(CHAT, "other", NOW + ahead + passed, LEASE) is None
+        gone = NOW + ahead + LEASE / 3 * 8
+        assert await other.waiting(gone + LEASE - timedelta(seconds=1), LEASE) == ()
+        assert await other.waiting(gone + LEASE, LEASE) == (CHAT,)
+        assert await other.take(CHAT, "other", gone + LEASE, LEASE)
+        assert await mine.renew("me", NOW + 9 * LEASE, LEASE) == ()
+
+    async def test_what_was_held_long_ago_needs_no_watching(self, open_store: OpenStore) -> None:
+        dead, fresh = await open_store(), await open_store()
+        await dead.accept(claim("a"))
+        await dead.take(CHAT, "dead", NOW, LEASE)
+        assert await fresh.waiting(NOW + timedelta(minutes=15), LEASE) == (CHAT,)
+
+    async def test_who_reads_a_claim_before_its_renewal_does_not_get_it(
+        self, open_store: OpenStore
+    ) -> None:
+        mine, other = await open_store(), await open_store()
+        await mine.accept(claim("a"))
+        await mine.take(CHAT, "me", NOW, LEASE)
+        assert await other.waiting(NOW, LEASE) == ()
+        assert await other.waiting(NOW + LEASE, LEASE) == (CHAT,)
+        await mine.renew("me", NOW + LEASE, LEASE)
+        assert await other.take(CHAT, "other", NOW + LEASE, LEASE) is None
+
     # history
 
     async def test_an_outcome_is_kept_whole(self, store: Store) -> None:

@@ -95,6 +95,7 @@ async def test_a_commit_that_was_cut_short_is_completed_by_whoever_takes_over(
     with pytest.raises(StoreError):
         await dying.commit(outcome("a"), "dying")
     double.faults = lambda *_: None
+    assert await other.take(CHAT, "other", NOW, LEASE) is None
     taken = await other.take(CHAT, "other", NOW + LEASE, LEASE)
     assert taken and taken.progress == {"reply": "answer a"}
     assert await other.turns(THREAD, 9) == (turn("a"),)
@@ -127,6 +128,7 @@ async def test_a_claim_that_cannot_be_completed_yet_is_not_kept_from_others(
     double.faults = failing("create history")
     with pytest.raises(StoreError):
         await one.commit(outcome("a"), "one")
+    assert await two.take(CHAT, "two", NOW, LEASE) is None
     with pytest.raises(StoreError):
         await two.take(CHAT, "two", NOW + LEASE, LEASE)
     double.faults = lambda *_: None

@@ -10,13 +10,13 @@ import aiohttp
 import pytest
 from aiohttp.test_utils import TestServer
 
+from bot.domain.lease import SKEW
 from bot.local.sqlite import SqliteStore
 from bot.ports import Claim
 from bot.teams.analyst_tokens import AnalystTokens
 from bot.teams.connector import Connector
 from bot.teams.sign_in import WAIT, SignIn
 from bot.teams.token_service import TokenService
-from bot.teams.turns import LEASE
 from tests.clock import FakeClock
 from tests.token_service_double import CONNECTION
 from tests.token_service_double import TokenService as Double
@@ -98,7 +98,7 @@ async def test_after_a_quarter_of_an_hour_it_is_dropped_unasked(
     sign_in, store, clock, double, asked
 ):
     await sign_in.keep_waiting(asked)
-    await clock.advance(WAIT.total_seconds())
+    await clock.advance((WAIT + SKEW).total_seconds())
     waiting = await taken_up(store, clock)
     assert await sign_in.go_on(waiting), "it is done with"
     assert await store.backlog() == 1 and double.calls == []

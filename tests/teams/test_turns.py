@@ -197,6 +197,52 @@ async def test_what_a_dead_replica_held_is_taken_over_when_its_lease_ran_out(des
     assert desk.worked == [("heir", "0"), ("heir", "1"), ("heir", "2")]
 
 
+async def test_who_was_stopped_for_longer_than_a_lease_knows_that_it_holds_nothing(
+    desk: Desk,
+) -> None:
+    go, held = asyncio.Event(), dict[str, bool]()
+
+    async def work(claim: Claim) -> JsonObject | None:
+        held["at first"] = turns.holds(claim.key)
+        await go.wait()
+        held["then"] = turns.holds(claim.key)
+        return {}
+
+    turns = await desk.replica("one", work)
+    await turns.accept(desk.claim("k"))
+    await desk.pass_time(60)
+    assert held == {"at first": True}
+    assert turns.holds("k"), "it renews"
+    desk.clock.pass_by(LEASE.total_seconds())
+    assert not turns.holds("k")
+    go.set()
+    await desk.until(lambda: "then" in held)
+    assert held["then"] is False
+    assert not turns.holds("another")
+
+
+async def test_a_renewal_that_fails_once_costs_nothing(desk: Desk) -> None:
+    """Every other look renews; one that fails is repeated with the next."""
+    go = asyncio.Event()
+
+    async def work(claim: Claim) -> JsonObject | None:
+        await go.wait()
+        return {}
+
+    turns = await desk.replica("one", work)
+    await turns.accept(desk.claim("k"))
+    await desk.until(lambda: turns.holds("k"))
+    for _ in range(6):
+        with closing(sqlite3.connect(desk.path)) as db:
+            db.execute("BEGIN IMMEDIATE")
+            await desk.pass_time(2)
+        assert turns.holds("k")
+        await desk.pass_time(6)
+        assert turns.holds("k")
+    go.set()
+    await desk.until(lambda: desk.owed == 0)
+
+
 async def test_a_long_turn_is_not_taken_over(desk: Desk) -> None:
     go = asyncio.Event()
 
