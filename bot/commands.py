@@ -49,7 +49,8 @@ def run(
     chosen = parser.parse_args(arguments)
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
     redaction.install()
-    logging.getLogger("httpx2").setLevel(logging.WARNING)
+    for chatty in ("httpx2", "azure"):  # each request with its headers, at INFO
+        logging.getLogger(chatty).setLevel(logging.WARNING)
     try:
         if chosen.command == "sandbox":
             return sandbox(chosen.port)

@@ -112,9 +112,10 @@ class Faulty:
             _abort(request)
             return spoilt
         step = max(1, len(body) // 8)
-        for start in range(0, len(body), step):
-            await spoilt.write(body[start : start + step])
-            await self.sleep(0.25)
+        with suppress(ConnectionError):  # nobody waits so long
+            for start in range(0, len(body), step):
+                await spoilt.write(body[start : start + step])
+                await self.sleep(0.25)
         return spoilt
 
 

@@ -27,8 +27,9 @@ LEASE = timedelta(seconds=9)
 LOOK_SECONDS = 2.0
 # Every other look: a renewal costs Cosmos DB more than anything else of a turn. One may fail.
 RENEW_SECONDS = 3.5
-MAX_ATTEMPTS = 5
-PUT_OFF_SECONDS = 3.0
+# Given up is what was tried so often, and for so long: an outage alone must not cost an answer.
+MAX_ATTEMPTS, PATIENCE = 5, timedelta(minutes=5)
+PUT_OFF_SECONDS, MOST_DOUBLINGS = 3.0, 3
 AT_ONCE = 64
 MOST_WAITING = 2_000
 GRACE_SECONDS = 7.0
@@ -161,8 +162,9 @@ class Turns:
         self._put_off.pop(claim.key, None)
         try:
             left = self._worked.get(claim.key)
-            if claim.attempts > MAX_ATTEMPTS:
-                log.error("gave up on an activity after %d attempts: %s", MAX_ATTEMPTS, claim.key)
+            waited = self._clock.now() - claim.accepted
+            if claim.attempts > MAX_ATTEMPTS and waited > PATIENCE:
+                log.error("gave up on an activity, attempt %d: %s", claim.attempts, claim.key)
             elif left is None:
                 left = await self._work(claim)
                 if left is None:
@@ -182,7 +184,7 @@ class Turns:
 
     def _later(self, claim: Claim) -> bool:
         """Keep the lease, so that nobody else hurries, until the timer hands the claim back."""
-        wait = PUT_OFF_SECONDS * 2 ** (claim.attempts - 1)
+        wait = PUT_OFF_SECONDS * 2 ** min(claim.attempts - 1, MOST_DOUBLINGS)
         self._put_off[claim.key] = self._clock.monotonic() + wait
         return False
 
