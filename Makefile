@@ -5,7 +5,7 @@ CLIENT_PORT ?= 56150
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: run test coverage fuzz llama check audit bench eval manifest lock sbom screenshots clean
+.PHONY: run test coverage fuzz llama check audit bench eval soak manifest lock sbom screenshots clean
 
 run: $(VENV)/runtime client/node_modules bot/kusto/node_modules
 	@$(BIN)/python client/start.py --port $(CLIENT_PORT) --bot http://127.0.0.1:$(PORT)/api/messages & \
@@ -52,6 +52,14 @@ bench: $(VENV)/development $(VENV)/benchmarks bot/kusto/node_modules
 # make eval [ARGS='--only 3177-* --json FILE']
 eval: $(VENV)/runtime bot/kusto/node_modules
 	$(BIN)/python -m evals $(ARGS)
+
+# Replicas that are killed, services and disks that fail: the seed of a run that broke a promise is
+# printed, and `SOAK_SEED=` repeats its faults. SOAK_STORE=cosmos takes a double of Cosmos DB.
+SOAK_MINUTES ?= 30
+SOAK_STORE ?= sqlite
+
+soak: $(VENV)/development
+	$(BIN)/python -m tests.soak --minutes $(SOAK_MINUTES) --store $(SOAK_STORE) $(if $(SOAK_SEED),--seed $(SOAK_SEED))
 
 # make manifest APP_ID=GUID [APP_VERSION= APP_PUBLISHER= APP_SITE= APP_PRIVACY= APP_TERMS=]
 # make hands its variables on in the environment; so no value meets a shell's quotes.

@@ -41,8 +41,9 @@ from ..ports import AuditItem, Clicked
 from .desk import Desk
 from .refusals import Refusals
 
-# Longer than a click may take: until then another replica may still be writing.
-ABANDONED = timedelta(seconds=30)
+# Longer than a click may take, by a clock that is 30 s ahead of the one it was made by: until then
+# another replica may still be writing.
+ABANDONED = timedelta(seconds=45)
 _KINDS: tuple[WriteKind, ...] = ("comment", "task")
 Piece = tuple[WriteKind, int]
 

@@ -16,6 +16,7 @@ from typing import TypeVar
 
 from ..domain.announcement import CLOSED, NEWS
 from ..domain.incident import Incident, IncidentRef
+from ..domain.lease import steady
 from ..errors import CasemateError, IncidentNotFound, SentinelError, StoreError
 from .announce import Announcements
 from .deliver import Deliveries
@@ -72,6 +73,7 @@ class Watch:
         self._polled = [desk.at(name) for name in desk.workspaces] or [desk]
         # Since when incidents of a workspace are new, by its name.
         self._since = {each.workspace.name: desk.clock.now() for each in self._polled}
+        self._now = steady(desk.clock.now, desk.clock.monotonic)
 
     async def start(self) -> None:
         """Begin to poll and to deliver."""
@@ -224,7 +226,7 @@ class Watch:
         """
         store, now, workspace = desk.store, desk.clock.now(), desk.workspace.name
         name = f"poll/{workspace}"
-        if not await self._outbox.lease(name, self._owner, now, _LEASE):
+        if not await self._outbox.lease(name, self._owner, self._now(), _LEASE):
             return False
         try:
             if kept := await store.kept(name):
@@ -235,7 +237,7 @@ class Watch:
             await store.keep(name, {"at": now.isoformat()}, desk.clock.now())
             return True
         finally:
-            await self._outbox.lease(name, self._owner, self._desk.clock.now(), timedelta(0))
+            await self._outbox.lease(name, self._owner, self._now(), timedelta(0))
 
     async def _changed_since(self, desk: Desk, since: datetime) -> None:
         more = ""

@@ -8,6 +8,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from ..domain.announcement import NEWS
+from ..domain.lease import Watched
 from ..domain.proposal import Proposal, Write
 from ..domain.transcript import Thread, Turn
 from ..ports import AuditItem, Claim, Erased, JsonObject, Outcome
@@ -36,21 +37,30 @@ def write_of(row: tuple[Any, ...]) -> Write:
 
 
 def take(
-    db: sqlite3.Connection, conversation: str, owner: str, now: datetime, lease: timedelta
+    db: sqlite3.Connection,
+    watched: Watched,
+    conversation: str,
+    owner: str,
+    now: datetime,
+    lease: timedelta,
 ) -> Claim | None:
     """Lease the oldest unfinished claim, unless a lease on it still runs."""
     row = db.execute(
-        "SELECT seq, lease_until, key, body, accepted, attempts, progress FROM claims"
+        "SELECT seq, owner, lease_until, key, body, accepted, attempts, progress FROM claims"
         " WHERE conversation = ? AND finished IS NULL ORDER BY seq LIMIT 1",
         (conversation,),
     ).fetchone()
-    if row is None or row[1] > micros(now):
+    if row is None:
         return None
-    seq, _, key, body, accepted, attempts, progress = row
+    seq, holder, until, key, body, accepted, attempts, progress = row
+    if holder is not None and not watched.ran_out(key, holder, until, now, lease):
+        return None
+    until = micros(now + lease)
     db.execute(
         "UPDATE claims SET owner = ?, lease_until = ?, attempts = attempts + 1 WHERE seq = ?",
-        (owner, micros(now + lease), seq),
+        (owner, until, seq),
     )
+    watched.saw(key, owner, until, now + lease)
     return Claim(
         key, conversation, decoded(body), moment(accepted), attempts + 1, decoded(progress)
     )

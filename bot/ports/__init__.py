@@ -227,7 +227,9 @@ class Erased:
 class Store(Trail, Protocol):
     """What Casemate remembers. Every method is one transaction; failures are StoreError.
 
-    Times are passed in, so that two replicas and a test agree on whose they are.
+    Times are passed in, so that two replicas and a test agree on whose they are. Those for leases
+    come from a clock that never jumps: no two replicas' clocks are compared, each watches the
+    other's leases by its own.
     """
 
     async def open(self) -> None: ...
@@ -247,12 +249,12 @@ class Store(Trail, Protocol):
     ) -> Claim | None:
         """Lease the conversation's oldest unfinished claim to `owner`, counting an attempt.
 
-        None when there is none, or when another owner's lease on it still runs.
+        None when there is none, or when a lease on it still runs, as far as this store has seen.
         """
         ...
 
-    async def renew(self, owner: str, now: datetime, lease: timedelta) -> None:
-        """Extend all leases that `owner` still holds."""
+    async def renew(self, owner: str, now: datetime, lease: timedelta) -> tuple[str, ...]:
+        """Extend all leases that `owner` still holds, and give the keys of their claims."""
         ...
 
     async def note(self, key: str, owner: str, progress: JsonObject) -> bool:
@@ -277,8 +279,8 @@ class Store(Trail, Protocol):
         """Hand back a claim, or every claim, that `owner` holds, so that any replica may go on."""
         ...
 
-    async def waiting(self, now: datetime) -> tuple[str, ...]:
-        """Conversations whose oldest unfinished claim nobody holds."""
+    async def waiting(self, now: datetime, lease: timedelta) -> tuple[str, ...]:
+        """Conversations whose oldest unfinished claim nobody holds, or nobody renewed in time."""
         ...
 
     async def backlog(self) -> int:

@@ -65,6 +65,7 @@ def front(
         sign_in=sign_in,
     )
     turns = Turns(store, clock, around(bot.work), owner=owner)
+    bot.holds = turns.holds
     if sign_in is not None:
         sign_in.look = turns.look
     return Edge(admission, bot, turns, clock), turns

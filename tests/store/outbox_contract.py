@@ -218,6 +218,19 @@ class OutboxContract:
         leasing = (each.lease("place", f"{n}", NOW, LEASE) for n, each in enumerate(outboxes))
         assert sum(await asyncio.gather(*leasing)) == 1
 
+    @pytest.mark.parametrize("ahead", [timedelta(seconds=30), timedelta(seconds=-30)])
+    async def test_a_clock_that_is_wrong_takes_no_lease_from_who_lives(
+        self, open_outbox: OpenOutbox, ahead: timedelta
+    ) -> None:
+        mine, other = await open_outbox(), await open_outbox()
+        for passed in (LEASE / 3 * n for n in range(9)):
+            assert await mine.lease("place", "me", NOW + passed, LEASE)
+            assert not await other.lease("place", "other", NOW + ahead + passed, LEASE)
+        gone = NOW + ahead + LEASE / 3 * 8
+        assert not await other.lease("place", "other", gone + LEASE - MOMENT, LEASE)
+        assert await other.lease("place", "other", gone + LEASE, LEASE)
+        assert not await mine.lease("place", "me", NOW + 9 * LEASE, LEASE)
+
     # what stays
 
     @pytest.mark.parametrize("keep", [KEEP, timedelta(days=1)])

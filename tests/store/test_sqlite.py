@@ -145,7 +145,7 @@ async def test_a_killed_process_leaves_whole_transactions(
     assert len(kept) >= turns
     assert lines == [f"{what} {key}" for key in kept for what in ("asked", "answered")]
     assert all([await store.proposal(f"proposal {key}") for key in kept])
-    unfinished = await store.waiting(NOW + LEASE)
+    unfinished = await store.waiting(NOW + LEASE, LEASE)
     assert len(unfinished) == await store.backlog() <= 1
     for key in unfinished:
         assert await store.take(key, "me", NOW + LEASE, LEASE)
@@ -258,7 +258,7 @@ async def test_an_older_file_is_brought_up_to_date_and_keeps_all_it_has(
     assert len(await store.audit(INCIDENT, 9)) == 2
     assert await store.proposal("proposal a") == proposal("proposal a")
     assert len(await store.writes("proposal a")) == 1
-    assert await store.waiting(NOW) == (CHAT,)
+    assert await store.waiting(NOW, LEASE) == (CHAT,)
     assert not await store.accept(claim("a"))
 
     fresh = SqliteStore(str(tmp_path / "fresh.db"))
@@ -492,7 +492,7 @@ async def test_calls_happen_in_order_and_before_the_close(path: Path) -> None:
     assert await asyncio.gather(*accepting) == [True] * 50
     assert not [thread for thread in threading.enumerate() if thread.name == "sqlite"]
     await store.open()
-    assert await store.waiting(NOW) == tuple(f"{n}" for n in range(50))
+    assert await store.waiting(NOW, LEASE) == tuple(f"{n}" for n in range(50))
     await store.close()
 
 
