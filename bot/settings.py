@@ -19,13 +19,12 @@ from .domain.incident import Workspace
 from .domain.limits import Limits
 from .domain.price import Prices
 from .domain.store_address import StoreAddress
-from .environment import Values, is_guid
+from .environment import Values, is_guid, is_sayable
 from .errors import SettingsError
 
 PUBLIC_OPENID_METADATA = "https://login.botframework.com/v1/.well-known/openidconfiguration"
 PUBLIC_SIGN_INS = "https://api.botframework.com"
 PUBLIC_LOGS = "https://api.loganalytics.azure.com"
-_SAYABLE = re.compile(r"(?=.{1,60}$)[^\W_](?:[\w .-]*[^\W_])?")
 _SIGNALS = ("_TRACES", "_METRICS")
 
 
@@ -277,7 +276,7 @@ class _Reader(Values):
         fields = cast(dict[str, Any], entry).items()
         values = {name: value.strip() for name, value in fields if isinstance(value, str)}
         name = values.get("name", "") or values.get("workspace", "")
-        if several and name and not _SAYABLE.fullmatch(name):
+        if several and name and not is_sayable(name):
             self._wrong(
                 "SENTINEL_WORKSPACES",
                 "name must be up to 60 letters, digits, spaces, '.', '_' or '-': analysts say it",
