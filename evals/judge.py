@@ -41,7 +41,7 @@ def failures(case: Case, given: Given) -> tuple[str, ...]:
 
 def _failures(case: Case, given: Given) -> Iterator[str]:
     if not given.by_model:
-        yield f"no model answered: {_flat(given.said)[:300]}"
+        yield f"no model answered: {_flat(given.said)[:160]}"
         return
     text = _flat(given.text)
     for wanted in case.must:

@@ -75,6 +75,7 @@ async def run(*arguments: str, **environment: str) -> tuple[int | None, str, str
     return process.returncode, out.decode(), errors.decode()
 
 
+@pytest.mark.timeout(120)
 async def test_another_model_and_other_prompts_are_measured_by_the_same_cases(
     tmp_path: Path,
 ) -> None:
