@@ -70,12 +70,12 @@ def parse(body: bytes) -> JsonObject:
     if activity["type"] in ("message", "invoke"):
         _identifier(_object(activity, "from"), "id", "from.id")
         _identifier(_object(activity, "recipient"), "id", "recipient.id")
-    if not isinstance(activity.get("text") or "", str):
+    if not isinstance(activity.get("text"), str | None):
         raise NotAnActivity("The activity's text is not text.")
     if activity["type"] == "invoke":
         _identifier(activity, "name")
     for name in ("entities", "attachments"):
-        if not isinstance(activity.get(name) or [], list):
+        if not isinstance(activity.get(name), list | None):
             raise NotAnActivity(f"The activity's {name} are not a list.")
     return activity
 
