@@ -5,7 +5,7 @@ CLIENT_PORT ?= 56150
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: run test coverage fuzz check audit bench manifest lock sbom screenshots clean
+.PHONY: run test coverage fuzz check audit bench manifest lock sbom docs screenshots clean
 
 run: $(VENV)/runtime client/node_modules bot/kusto/node_modules
 	@$(BIN)/python client/start.py --port $(CLIENT_PORT) --bot http://127.0.0.1:$(PORT)/api/messages & \
@@ -50,6 +50,10 @@ manifest: manifest/node_modules
 	@$(PYTHON) manifest/build.py "APP_ID=$${APP_ID:-$$BOT_APP_ID}" "APP_VERSION=$$APP_VERSION" \
 	  "APP_PUBLISHER=$$APP_PUBLISHER" "APP_SITE=$$APP_SITE" "APP_PRIVACY=$$APP_PRIVACY" "APP_TERMS=$$APP_TERMS"
 
+# The site, in site/: fails where a link leads nowhere. Pages need no network to be read.
+docs: $(VENV)/documentation
+	NO_MKDOCS_2_WARNING=1 $(VENV)/mkdocs/bin/mkdocs build --strict --quiet
+
 screenshots: $(VENV)/development
 	$(BIN)/python docs/screenshots.py http://127.0.0.1:$(CLIENT_PORT) docs/images --sandbox http://127.0.0.1:$(PORT)
 
@@ -62,6 +66,7 @@ lock: $(VENV)/development
 	$(COMPILE) -o requirements.txt requirements.in
 	sed 's/\[.*\]==/==/' requirements.txt > $(VENV)/constraints.txt
 	$(COMPILE) -c $(VENV)/constraints.txt -o requirements-dev.txt requirements-dev.in
+	$(COMPILE) -o requirements-docs.txt requirements-docs.in
 
 # What is in the container, as CycloneDX: for a scanner of known weaknesses.
 sbom: $(VENV)/development
@@ -85,5 +90,10 @@ $(VENV)/audit: $(VENV)/development
 	$(VENV)/pip-audit/bin/python -m pip install --quiet --disable-pip-version-check pip-audit==2.10.1
 	@touch $@
 
+$(VENV)/documentation: requirements-docs.txt
+	$(PYTHON) -m venv $(VENV)/mkdocs
+	$(VENV)/mkdocs/bin/python -m pip install --quiet --disable-pip-version-check -r requirements-docs.txt
+	@touch $@
+
 clean:
-	rm -rf $(VENV) client/node_modules bot/kusto/node_modules manifest/node_modules .pytest_cache .ruff_cache .coverage
+	rm -rf site $(VENV) client/node_modules bot/kusto/node_modules manifest/node_modules .pytest_cache .ruff_cache .coverage
