@@ -21,10 +21,12 @@ import time
 from collections.abc import Generator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from io import BytesIO
 from pathlib import Path
 from urllib.parse import urlsplit
 from urllib.request import Request, urlopen
 
+from PIL import Image
 from playwright.sync_api import Page, Route, sync_playwright
 
 BOT = "Casemate"
@@ -47,14 +49,18 @@ div:has(> .ac-preview-panel) { width: auto !important; padding: 0 !important; bo
 _HIDDEN = """() => Math.max(0, ...[...document.querySelectorAll('div')]
   .filter(each => /auto|scroll/.test(getComputedStyle(each).overflowY) && each.clientHeight > 300)
   .map(each => each.scrollHeight - each.clientHeight))"""
-# Takes away what was said before, such as the greeting.
-_FORGET = """() => {
+# The messages of the chat, oldest first; the list of chats has such pictures as well.
+_ROWS = """() => {
   const scrolls = each => each && /auto|scroll/.test(getComputedStyle(each).overflowY);
   for (let row of document.querySelectorAll('[role=img][aria-label=Casemate]')) {
     while (row && !scrolls(row.parentElement)) row = row.parentElement;
-    if (row) row.style.display = 'none';
+    if (row && !row.querySelector('[role=treeitem]') && !row.closest('[role=tree]'))
+      return [...row.parentElement.children].filter(each => each.innerText);
   }
+  return [];
 }"""
+_COUNT = f"() => ({_ROWS})().length"
+_HIDE = f"([from, to]) => ({_ROWS})().slice(from, to).forEach(each => each.style.display = 'none')"
 # Height of the bar under a message that is still being streamed; 0 once it is final.
 _STREAMING = "() => [...document.querySelectorAll('[role=progressbar]')].some(b => b.offsetHeight)"
 
@@ -89,6 +95,7 @@ class Scene:
     chat: str
     steps: tuple[Say | Press | Arrive, ...]
     looks: tuple[str, ...] = (LIGHT,)
+    last: int = 0  # how many messages are shown; 0 is all of this scene
 
 
 _ASK = Say("what happened in incident 3177?")
@@ -99,22 +106,24 @@ _FOLLOW_UP = Say("and which accounts should I reset first?")
 _ALL = (LIGHT, DARK, SMALL)
 
 SCENES = (
-    Scene("help", PERSONAL, (Say("help"),), (LIGHT, SMALL)),
+    Scene("help", PERSONAL, (Say("help"),), (SMALL,)),
     Scene("incidents", PERSONAL, (Say("incidents"),)),
     Scene("incident", PERSONAL, (Say("incident 3177"),), _ALL),
     Scene("added", PERSONAL, (_ASK, _FOLLOW_UP, Press("Add as task")), _ALL),
     Scene("tasks", PERSONAL, (Say("tasks 3177"), Press("Add task"))),
-    Scene("close", PERSONAL, (_OPEN, Press("Close"))),
+    Scene("close", PERSONAL, (_OPEN, Press("Close")), last=1),
     Scene("handover", PERSONAL, (Say("handover 3177"),)),
-    Scene("history", PERSONAL, (_OPEN, Say("history"))),
-    Scene("forget", PERSONAL, (_OPEN, Say("forget me"))),
+    Scene("history", PERSONAL, (_OPEN, Say("history")), last=2),
+    Scene("forget", PERSONAL, (_OPEN, Say("forget me")), last=2),
     Scene("warning", PERSONAL, (Say("incident 3179"),), (LIGHT, DARK)),
     Scene("down", PERSONAL, (Say("sandbox:down what happened in incident 3177?"),)),
-    Scene("query", PERSONAL, (_OPEN, _QUERY), _ALL),
-    Scene("explained", PERSONAL, (_OPEN, _QUERY, Press("Run"), Press("Explain these rows"))),
+    Scene("query", PERSONAL, (_OPEN, _QUERY), _ALL, last=3),
+    Scene(
+        "explained", PERSONAL, (_OPEN, _QUERY, Press("Run"), Press("Explain these rows")), last=2
+    ),
     Scene("channel", CHANNEL, (Say("what happened in incident 3177?", mention=True),)),
     Scene("announced", PERSONAL, (Say("subscribe"), Arrive()), _ALL),
-    Scene("digest", GROUP, (Say("subscribe", mention=True), Arrive(16))),
+    Scene("digest", GROUP, (Say("subscribe", mention=True), Arrive(16)), last=1),
 )
 
 
@@ -213,7 +222,7 @@ def take(url: str, scene: Scene, folder: Path, sandbox: str) -> list[Path]:
     """Play one scene and save its pictures: `folder/NAME.png`, `NAME-dark.png` and the like."""
     with opened(url) as page:
         choose(page, scene.chat)
-        page.evaluate(_FORGET)
+        before = page.evaluate(_COUNT)
         for step in scene.steps:
             if isinstance(step, Say):
                 ask(page, step.text, mention=step.mention)
@@ -222,6 +231,7 @@ def take(url: str, scene: Scene, folder: Path, sandbox: str) -> list[Path]:
             else:
                 arrive(page, sandbox, step.count)
         page.mouse.move(0, 0)
+        page.evaluate(_HIDE, [0, -scene.last if scene.last else before])
         return [_photograph(page, look, folder / f"{scene.name}{look}.png") for look in scene.looks]
 
 
@@ -236,7 +246,9 @@ def _photograph(page: Page, look: str, picture: Path) -> Path:
         page.set_viewport_size({"width": width, "height": height})
         page.wait_for_timeout(700)
         height += int(page.evaluate(_HIDDEN))
-    page.screenshot(path=picture, animations="disabled", caret="hide")
+    shot = Image.open(BytesIO(page.screenshot(animations="disabled", caret="hide")))
+    # A palette makes a third of the bytes; the client uses few colours.
+    shot.convert("RGB").quantize(256).save(picture, optimize=True)
     return picture
 
 
