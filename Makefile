@@ -5,7 +5,7 @@ CLIENT_PORT ?= 56150
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: run test coverage fuzz llama contract check audit bench eval soak manifest lock sbom screenshots clean
+.PHONY: run test coverage fuzz llama contract check audit bench eval soak manifest lock sbom docs screenshots clean
 
 run: $(VENV)/runtime client/node_modules bot/kusto/node_modules
 	@$(BIN)/python client/start.py --port $(CLIENT_PORT) --bot http://127.0.0.1:$(PORT)/api/messages & \
@@ -71,6 +71,10 @@ manifest: manifest/node_modules
 	@$(PYTHON) manifest/build.py "APP_ID=$${APP_ID:-$$BOT_APP_ID}" "APP_VERSION=$$APP_VERSION" \
 	  "APP_PUBLISHER=$$APP_PUBLISHER" "APP_SITE=$$APP_SITE" "APP_PRIVACY=$$APP_PRIVACY" "APP_TERMS=$$APP_TERMS"
 
+# The site, in site/: fails where a link leads nowhere. Pages need no network to be read.
+docs: $(VENV)/documentation
+	NO_MKDOCS_2_WARNING=1 $(VENV)/mkdocs/bin/mkdocs build --strict --quiet
+
 screenshots: $(VENV)/development
 	$(BIN)/python docs/screenshots.py http://127.0.0.1:$(CLIENT_PORT) docs/images --sandbox http://127.0.0.1:$(PORT)
 
@@ -84,6 +88,7 @@ lock: $(VENV)/development
 	sed 's/\[.*\]==/==/' requirements.txt > $(VENV)/constraints.txt
 	$(COMPILE) -c $(VENV)/constraints.txt -o requirements-dev.txt requirements-dev.in
 	$(COMPILE) -c $(VENV)/constraints.txt -o requirements-azure-monitor.txt requirements-azure-monitor.in
+	$(COMPILE) -o requirements-docs.txt requirements-docs.in
 
 # What is in the container, as CycloneDX: for a scanner of known weaknesses.
 sbom: $(VENV)/development
@@ -126,5 +131,10 @@ $(VENV)/benchmarks: $(VENV)/development benchmarks/peers/requirements.txt
 	@$(VENV)/peers/bin/python -m pip install --quiet --disable-pip-version-check \
 	  -r benchmarks/peers/requirements.txt && touch $@ || echo "The other SDKs could not be installed."
 
+$(VENV)/documentation: requirements-docs.txt
+	$(PYTHON) -m venv $(VENV)/mkdocs
+	$(VENV)/mkdocs/bin/python -m pip install --quiet --disable-pip-version-check -r requirements-docs.txt
+	@touch $@
+
 clean:
-	rm -rf $(VENV) client/node_modules bot/kusto/node_modules manifest/node_modules .pytest_cache .ruff_cache .coverage
+	rm -rf site $(VENV) client/node_modules bot/kusto/node_modules manifest/node_modules .pytest_cache .ruff_cache .coverage

@@ -1,4 +1,4 @@
-"""Take the README's pictures: the real client, the real bot, the sandbox's incidents.
+"""Take the pictures of the README and the guide: the real client and bot, the sandbox's incidents.
 
 Start `make run`, then:
 
@@ -6,8 +6,9 @@ Start `make run`, then:
 
 Needs Chromium on the PATH. Each scene opens the client anew, so scenes do not depend on each other;
 the bot's own memory stays, which is why scenes begin by naming their incident, and why those that
-subscribe come last. The client (0.2.28)
-has no dark theme, and its cards no narrower form: under 560 pixels it cuts them off.
+subscribe come last. A scene is played once and photographed in each of its looks. The client
+(0.2.28) has no dark theme: Chromium darkens it. Its columns are no narrower than 600 pixels: for a
+phone they are told to give way, and the client's own tools are hidden.
 """
 
 from __future__ import annotations
@@ -20,21 +21,46 @@ import time
 from collections.abc import Generator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from io import BytesIO
 from pathlib import Path
 from urllib.parse import urlsplit
 from urllib.request import Request, urlopen
 
+from PIL import Image
 from playwright.sync_api import Page, Route, sync_playwright
 
 BOT = "Casemate"
 PERSONAL, GROUP, CHANNEL = "Personal Chat", "Night shift", "SOC - incidents"
-DESKTOP, NARROW, TALL = (1280, 900), (600, 900), (1280, 1460)
+DESKTOP, PHONE = (1280, 640), (390, 844)
+LIGHT, DARK, SMALL = "", "-dark", "-phone"  # what a look adds to the picture's name
 
 _BROWSER = shutil.which("chromium") or shutil.which("google-chrome")
 _FLAGS = (
     "--no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking"
     " --disable-component-update --disable-sync"
 )
+_NARROW = """
+div { min-width: 0 !important }
+div:has(> .ac-preview-panel) { width: auto !important; padding: 0 !important; border: 0 !important }
+.fai-OutputCard { padding: 4px !important; max-width: 318px !important }
+.fui-Toolbar { display: none !important }
+"""
+# How far the longest list of messages is from being shown as a whole, in pixels.
+_HIDDEN = """() => Math.max(0, ...[...document.querySelectorAll('div')]
+  .filter(each => /auto|scroll/.test(getComputedStyle(each).overflowY) && each.clientHeight > 300)
+  .map(each => each.scrollHeight - each.clientHeight))"""
+# The messages of the chat, oldest first; the list of chats has such pictures as well.
+_ROWS = """() => {
+  const scrolls = each => each && /auto|scroll/.test(getComputedStyle(each).overflowY);
+  for (let row of document.querySelectorAll('[role=img][aria-label=Casemate]')) {
+    while (row && !scrolls(row.parentElement)) row = row.parentElement;
+    if (row && !row.querySelector('[role=treeitem]') && !row.closest('[role=tree]'))
+      return [...row.parentElement.children].filter(each => each.innerText);
+  }
+  return [];
+}"""
+_COUNT = f"() => ({_ROWS})().length"
+_HIDE = f"([from, to]) => ({_ROWS})().slice(from, to).forEach(each => each.style.display = 'none')"
 # Height of the bar under a message that is still being streamed; 0 once it is final.
 _STREAMING = "() => [...document.querySelectorAll('[role=progressbar]')].some(b => b.offsetHeight)"
 
@@ -63,12 +89,13 @@ class Arrive:
 
 @dataclass(frozen=True)
 class Scene:
-    """One picture: where, how large, and what happens before it is taken."""
+    """One picture: where it is taken, what happens before, and in which looks."""
 
     name: str
     chat: str
     steps: tuple[Say | Press | Arrive, ...]
-    size: tuple[int, int] = DESKTOP
+    looks: tuple[str, ...] = (LIGHT,)
+    last: int = 0  # how many messages are shown; 0 is all of this scene
 
 
 _ASK = Say("what happened in incident 3177?")
@@ -76,38 +103,40 @@ _OPEN = Say("incident 3177")
 _QUERY = Say("which other accounts signed in from that address this week?")
 _FOLLOW_UP = Say("and which accounts should I reset first?")
 
+_ALL = (LIGHT, DARK, SMALL)
+
 SCENES = (
-    Scene("help", PERSONAL, (Say("help"),)),
+    Scene("help", PERSONAL, (Say("help"),), (SMALL,)),
     Scene("incidents", PERSONAL, (Say("incidents"),)),
-    Scene("incident", PERSONAL, (Say("incident 3177"),)),
-    Scene("question", PERSONAL, (_ASK,)),
-    Scene("added", PERSONAL, (_ASK, _FOLLOW_UP, Press("Add as task"))),
+    Scene("incident", PERSONAL, (Say("incident 3177"),), _ALL),
+    Scene("added", PERSONAL, (_ASK, _FOLLOW_UP, Press("Add as task")), _ALL),
     Scene("tasks", PERSONAL, (Say("tasks 3177"), Press("Add task"))),
-    Scene("history", PERSONAL, (Say("history"),)),
-    Scene("warning", PERSONAL, (Say("incident 3179"),)),
-    Scene("playbook", PERSONAL, (Say("sandbox:down what happened in incident 3177?"),)),
-    Scene("query", PERSONAL, (_OPEN, _QUERY)),
-    Scene("rows", PERSONAL, (_OPEN, _QUERY, Press("Run"))),
-    Scene("explained", PERSONAL, (_OPEN, _QUERY, Press("Run"), Press("Explain these rows"))),
-    Scene("flagged", PERSONAL, (Say("kql #3177"), Say("kql hopeless: who signed in?"))),
+    Scene("close", PERSONAL, (_OPEN, Press("Close")), last=1),
+    Scene("handover", PERSONAL, (Say("handover 3177"),)),
+    Scene("history", PERSONAL, (_OPEN, Say("history")), last=2),
+    Scene("forget", PERSONAL, (_OPEN, Say("forget me")), last=2),
+    Scene("warning", PERSONAL, (Say("incident 3179"),), (LIGHT, DARK)),
+    Scene("down", PERSONAL, (Say("sandbox:down what happened in incident 3177?"),)),
+    Scene("query", PERSONAL, (_OPEN, _QUERY), _ALL, last=3),
+    Scene(
+        "explained", PERSONAL, (_OPEN, _QUERY, Press("Run"), Press("Explain these rows")), last=2
+    ),
     Scene("channel", CHANNEL, (Say("what happened in incident 3177?", mention=True),)),
-    Scene("group", GROUP, (Say("summary 3177", mention=True),)),
-    Scene("narrow", PERSONAL, (_ASK,), NARROW),
-    Scene("announced", PERSONAL, (Say("subscribe"), Arrive()), TALL),
-    Scene("digest", GROUP, (Say("subscribe", mention=True), Arrive(16))),
+    Scene("announced", PERSONAL, (Say("subscribe"), Arrive()), _ALL),
+    Scene("digest", GROUP, (Say("subscribe", mention=True), Arrive(16)), last=1),
 )
 
 
 @contextmanager
-def opened(url: str, size: tuple[int, int] = DESKTOP) -> Generator[Page]:
-    """The client in a browser of this size, its log panel hidden.
+def opened(url: str) -> Generator[Page]:
+    """The client in a browser, its log panel hidden.
 
     Nothing is fetched from elsewhere, so that pictures are the same with and without a network
     (the client asks a Microsoft CDN for fonts).
     """
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=_BROWSER, args=_FLAGS.split())
-        page = browser.new_page(viewport={"width": size[0], "height": size[1]})
+        page = browser.new_page(viewport={"width": DESKTOP[0], "height": DESKTOP[1]})
         page.route("**/*", _local_only)
         page.goto(url)
         page.get_by_role("button", name="Hide log panel").click()
@@ -123,14 +152,8 @@ def _local_only(route: Route) -> None:
 
 
 def choose(page: Page, chat: str) -> None:
-    """Open a chat or channel by its name; a narrow window hides the list behind a button."""
-    toggle = page.get_by_role("button", name="Toggle app bar and conversation window")
-    folded = toggle.is_visible()
-    if folded:
-        toggle.click()
+    """Open a chat or channel by its name."""
     page.get_by_role("treeitem", name=chat, exact=True).click()
-    if folded:
-        toggle.click()
     page.get_by_role("textbox").first.wait_for()
     settle(page)
 
@@ -195,11 +218,11 @@ def settle(page: Page, quiet: float = 2.5, limit: float = 90) -> None:
         page.wait_for_timeout(250)
 
 
-def take(url: str, scene: Scene, folder: Path, sandbox: str) -> Path:
-    """Play one scene and save its picture as `folder/name.png`."""
-    picture = folder / f"{scene.name}.png"
-    with opened(url, scene.size) as page:
+def take(url: str, scene: Scene, folder: Path, sandbox: str) -> list[Path]:
+    """Play one scene and save its pictures: `folder/NAME.png`, `NAME-dark.png` and the like."""
+    with opened(url) as page:
         choose(page, scene.chat)
+        before = page.evaluate(_COUNT)
         for step in scene.steps:
             if isinstance(step, Say):
                 ask(page, step.text, mention=step.mention)
@@ -208,13 +231,30 @@ def take(url: str, scene: Scene, folder: Path, sandbox: str) -> Path:
             else:
                 arrive(page, sandbox, step.count)
         page.mouse.move(0, 0)
-        page.screenshot(path=picture, animations="disabled", caret="hide")
+        page.evaluate(_HIDE, [0, -scene.last if scene.last else before])
+        return [_photograph(page, look, folder / f"{scene.name}{look}.png") for look in scene.looks]
+
+
+def _photograph(page: Page, look: str, picture: Path) -> Path:
+    """Save what the page shows, as high as it takes to show all of the chat."""
+    dark = page.context.new_cdp_session(page)
+    dark.send("Emulation.setAutoDarkModeOverride", {"enabled": look == DARK})
+    width, height = PHONE if look == SMALL else DESKTOP
+    if look == SMALL:
+        page.add_style_tag(content=_NARROW)
+    for _ in range(3):
+        page.set_viewport_size({"width": width, "height": height})
+        page.wait_for_timeout(700)
+        height += int(page.evaluate(_HIDDEN))
+    shot = Image.open(BytesIO(page.screenshot(animations="disabled", caret="hide")))
+    # A palette makes a third of the bytes; the client uses few colours.
+    shot.convert("RGB").quantize(256).save(picture, optimize=True)
     return picture
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Take all pictures, or those named."""
-    parser = argparse.ArgumentParser(description="Take the README's pictures.")
+    parser = argparse.ArgumentParser(description="Take the pictures of README and guide.")
     parser.add_argument("url", help="the client's address, as `make run` prints it")
     parser.add_argument("folder", type=Path)
     parser.add_argument("--sandbox", default="http://127.0.0.1:3978", help="where incidents arrive")
@@ -226,7 +266,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     options.folder.mkdir(parents=True, exist_ok=True)
     for scene in SCENES:
         if re.fullmatch(options.only or ".*", scene.name):
-            print(take(options.url, scene, options.folder, options.sandbox))
+            print(*take(options.url, scene, options.folder, options.sandbox), sep="\n")
     return 0
 
 

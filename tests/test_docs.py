@@ -1,0 +1,231 @@
+"""The documentation: its commands work, pages and pictures are there, the drawing is the code's."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.request import urlopen
+
+import pytest
+
+from docs import architecture
+from prompts.reading import read_yaml
+from sandbox.world import RESOURCE_GROUP, SUBSCRIPTION, WORKSPACE, WORKSPACE_ID
+
+ROOT = Path(__file__).parents[1]
+DOCS = ROOT / "docs"
+PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted(DOCS.glob("*.md"))]
+
+# Only looked at, each with its reason; what they name is compared with infra/ below.
+NOT_RUN = {
+    "az": "needs an Azure subscription",
+    "azd": "needs an Azure subscription",
+    "docker": "needs a container engine",
+}
+
+
+def commands(page: Path) -> Iterator[str]:
+    """Each command of a page's shell blocks, without its comment."""
+    fences = re.findall(r"^( *)```(\w*)\n(.*?)^ *```$", page.read_text("utf-8"), re.M | re.S)
+    for indent, language, block in fences:
+        for line in block.replace("\\\n", " ").splitlines():
+            command = line.removeprefix(indent).split(" # ")[0].strip()
+            if command and language in ("", "sh", "bash", "console"):
+                yield command
+
+
+# The block's language is not said where it is a shell; a block of another kind says which it is.
+COMMANDS = sorted({each for page in PAGES for each in commands(page)})
+
+
+def of(*starts: str) -> list[str]:
+    return [each for each in COMMANDS if each.startswith(starts)]
+
+
+RUN = of("python app.py", "curl http://127.0.0.1", "curl -X POST http://127.0.0.1")
+
+
+@dataclass(frozen=True)
+class Sandbox:
+    folder: Path
+    port: int
+
+    def run(self, command: str) -> subprocess.CompletedProcess[str]:
+        base = f"http://127.0.0.1:{self.port}"
+        return subprocess.run(
+            command.replace("python app.py", f"'{sys.executable}' '{ROOT / 'app.py'}'")
+            .replace("/path/to/your/prompts", str(self.folder / "prompts"))
+            .replace("http://127.0.0.1:3978", base)
+            .replace("curl ", "curl --silent --show-error --fail "),
+            shell=True,
+            cwd=self.folder,
+            env={
+                "PATH": os.environ["PATH"],
+                "AZURE_OPENAI_BASE_URL": f"{base}/openai/v1/",
+                "AZURE_OPENAI_MODEL": "casemate-sandbox",
+                "ARM_ENDPOINT": base,
+                "LOG_ANALYTICS_ENDPOINT": base,
+                "SENTINEL_SUBSCRIPTION_ID": SUBSCRIPTION,
+                "SENTINEL_RESOURCE_GROUP": RESOURCE_GROUP,
+                "SENTINEL_WORKSPACE": WORKSPACE,
+                "SENTINEL_WORKSPACE_ID": WORKSPACE_ID,
+            },
+            capture_output=True,
+            text=True,
+            timeout=50,
+        )
+
+
+@pytest.fixture(scope="module")
+def sandbox(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sandbox]:
+    """`python app.py sandbox`, in a folder where its store is casemate.db."""
+    folder = tmp_path_factory.mktemp("docs")
+    (folder / "prompts").mkdir()
+    shutil.copy(ROOT / "prompts/summary.md", folder / "prompts")
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port: int = free.getsockname()[1]
+    process = subprocess.Popen(
+        [sys.executable, str(ROOT / "app.py"), "sandbox", "--port", str(port)],
+        cwd=folder,
+        env={"PATH": os.environ["PATH"], "KQL_CHECKERS": "0"},
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    try:
+        _wait(process, port)
+        yield Sandbox(folder, port)
+    finally:
+        process.terminate()
+        process.wait(20)
+
+
+def _wait(process: subprocess.Popen[bytes], port: int) -> None:
+    end = time.monotonic() + 40
+    while process.poll() is None and time.monotonic() < end:
+        try:
+            with urlopen(f"http://127.0.0.1:{port}/healthz", timeout=5):
+                return
+        except OSError:
+            time.sleep(0.1)  # another process starts: no clock of ours tells when
+    raise AssertionError("the sandbox does not start")
+
+
+# --- commands ------------------------------------------------------------------------------------
+
+
+def test_every_command_is_run_or_has_its_reason() -> None:
+    known = (*RUN, *of("make ", "python -m pytest "), *of(*(f"{each} " for each in NOT_RUN)))
+    left = [each for each in COMMANDS if each not in known and not _is_azure(each)]
+    assert not left, "run these below, or say in NOT_RUN why not"
+
+
+def _is_azure(command: str) -> bool:
+    """Whether it uses what Azure's tools print."""
+    return bool(re.search(r"\$\((az|azd) ", command))
+
+
+@pytest.mark.parametrize("command", [each for each in RUN if each != "python app.py sandbox"])
+def test_it_runs(sandbox: Sandbox, command: str) -> None:
+    if command.startswith("curl") and not shutil.which("curl"):
+        pytest.skip("there is no curl here")
+    done = sandbox.run(command)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_what_fails_would_be_seen(sandbox: Sandbox) -> None:
+    assert sandbox.run("python app.py audti").returncode
+    assert sandbox.run("curl http://127.0.0.1:3978/readz").returncode
+
+
+@pytest.mark.parametrize("command", of("make "))
+def test_make_knows_it(command: str) -> None:
+    """What a target does has its own tests; here it is only looked up, since some take minutes."""
+    told = re.sub(r"\$\([^)]*\)|\"[^\"]*\"", "X", command).split()[1:]
+    done = subprocess.run(["make", "-n", *told], cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize("command", of("python -m pytest ", ".venv/bin/python -m pytest "))
+def test_the_tests_it_names_are_there(command: str) -> None:
+    """They run in this very session; so they are only looked up."""
+    told = command.split(" pytest ")[1].split()
+    assert (ROOT / told[0]).is_file() or [*(ROOT / told[0]).glob("test_*.py")]
+
+
+def test_what_azures_commands_name_is_in_the_infrastructure() -> None:
+    azure = "\n".join(each for each in COMMANDS if each.startswith("az") or _is_azure(each))
+    given = (ROOT / "infra/main.parameters.json").read_text("utf-8")
+    outputs = set(
+        re.findall(r"^output (\w+)", (ROOT / "infra/main.bicep").read_text("utf-8"), re.M)
+    )
+    names = set(re.findall(r"azd env set (\w+)", azure))
+    assert names and [each for each in names if f"${{{each}" not in given] == []
+    printed = set(re.findall(r"azd env get-value (\w+)", azure))
+    assert printed and printed <= outputs
+
+
+# --- pages ---------------------------------------------------------------------------------------
+
+
+def named(nav: object) -> Iterator[str]:
+    if isinstance(nav, str):
+        yield nav
+    elif isinstance(nav, dict | list):
+        for each in nav.values() if isinstance(nav, dict) else nav:
+            yield from named(each)
+
+
+def test_every_page_is_in_the_navigation() -> None:
+    configuration = read_yaml((ROOT / "mkdocs.yml").read_text("utf-8"))
+    assert sorted(named(configuration["nav"])) == sorted(page.name for page in DOCS.glob("*.md"))
+    assert configuration["strict"] and configuration["theme"]["font"] is False
+
+
+def anchors(page: Path) -> set[str]:
+    """The headings' anchors, as both GitHub and MkDocs make them."""
+    heads = re.findall(r"^#+ (.+)$", page.read_text("utf-8"), re.M)
+    return {re.sub(r"[^\w\- ]", "", head.lower()).replace(" ", "-") for head in heads}
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_its_links_lead_somewhere(page: Path) -> None:
+    for link in re.findall(r"\]\(([^)\s]+)\)", page.read_text("utf-8")):
+        path, _, anchor = link.partition("#")
+        if ":" in path:
+            continue
+        target = page.parent / path if path else page
+        assert target.is_file(), link
+        if anchor and target.suffix == ".md":
+            assert anchor in anchors(target), link
+
+
+def test_every_picture_is_shown_and_all_are_small() -> None:
+    shown = {
+        (page.parent / link.partition("#")[0]).resolve()
+        for page in PAGES
+        for link in re.findall(r"!\[[^]]*\]\(([^)\s]+)\)", page.read_text("utf-8"))
+    }
+    pictures = {path.resolve() for path in (DOCS / "images").iterdir()}
+    assert pictures == shown
+    assert sum(path.stat().st_size for path in pictures) < 3_000_000
+
+
+def test_the_drawing_is_the_codes() -> None:
+    assert architecture.OUT.read_text("utf-8") == architecture.draw(), (
+        "run python -m docs.architecture, and look at the picture"
+    )
+
+
+def test_an_arrow_that_follows_from_others_is_left_out() -> None:
+    arrows = {"app": {"desk", "ports"}, "desk": {"ports"}, "ports": set[str]()}
+    assert architecture.reduced(arrows) == {"app": {"desk"}, "desk": {"ports"}, "ports": set()}
+    assert architecture.level("app", arrows) == 2
