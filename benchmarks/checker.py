@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from bot.domain.query import Catalogue, Column, Table
-from bot.kusto.checker import Checker
+from bot.kusto.checker import FOLDER, Checker
 from tests.kusto import corpus
 
 SIZES = (100, 698)
@@ -34,6 +34,11 @@ def catalogue(size: int) -> Catalogue:
     whole = corpus.large()
     others = [table for table in (whole.tables if whole else invented) if table.name not in own]
     return Catalogue((*own.values(), *others[: size - len(own)]))
+
+
+def installed() -> bool:
+    """Whether npm has brought the language service that the checker runs."""
+    return FOLDER.is_dir()
 
 
 def resident() -> float:
@@ -92,6 +97,9 @@ def main(sizes: Sequence[str]) -> None:
     """Measure each size in a process of its own, so that memory is its own."""
     if sizes:
         print(json.dumps(asyncio.run(measure(int(sizes[0])))))
+        return
+    if not installed():
+        print("The KQL checker: not measured, `npm ci` has not been run in bot/kusto.")
         return
     print(" | ".join(HEAD))
     for size in SIZES:

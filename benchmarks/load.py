@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-import statistics
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -13,7 +12,7 @@ import aiohttp
 import orjson
 
 from .process import Process
-from .services import FIRST_INCIDENT, Services
+from .services import FIRST_INCIDENT, Answer, Services
 
 APP_ID = "44444444-4444-4444-8444-444444444444"
 TENANT = "33333333-3333-4333-8333-333333333333"
@@ -30,30 +29,35 @@ _ids = itertools.count(1)
 
 
 @dataclass(frozen=True)
-class Row:
-    """One line of the table: times in seconds, memory in MiB."""
+class Analysts:
+    """So and so many conversations at a time, and how the model answers them (seconds).
 
-    what: str
+    After `limit` seconds nobody asks on, so that a slow bot has fewer turns.
+    """
+
     at_once: int
     turns: int
+    kind: str = "groupChat"
+    first: float = 0.0
+    pause: float = 0.0
+    limit: float = 10.0
+
+
+@dataclass(frozen=True)
+class Run:
+    """What it took, in seconds: by the clock, of the bot's CPU, and for each of the turns.
+
+    `spent` is the bot's CPU since the beginning as it stood after each turn, `beside` that of the
+    services and the load.
+    """
+
+    analysts: Analysts
     elapsed: float
     cpu: float
     latencies: list[float]
-    memory: float
-
-    @property
-    def cells(self) -> tuple[str, ...]:
-        cuts = statistics.quantiles(self.latencies, n=20)
-        return (
-            self.what,
-            str(self.at_once),
-            str(self.turns),
-            f"{self.turns / self.elapsed:.0f}",
-            f"{1000 * self.cpu / self.turns:.2f}",
-            f"{1000 * statistics.median(self.latencies):.0f}",
-            f"{1000 * cuts[18]:.0f}",
-            f"{self.memory:.0f}",
-        )
+    spent: list[float]
+    answers: list[Answer]
+    beside: float = 0.0
 
 
 class Load:
@@ -82,47 +86,63 @@ class Load:
         forged = self._headers["Authorization"][:-8] + "AAAAAAAA"
         body = activity(self._services.base, "19:nobody", "groupChat", "hello")
         headers = self._headers | {"Authorization": forged}
-        async with self._http.post(
-            self._bot.url + "/api/messages", data=body, headers=headers
-        ) as r:
-            assert r.status >= 400, "a forged token was accepted"
+        url = self._bot.url + "/api/messages"
+        async with self._http.post(url, data=body, headers=headers) as response:
+            assert response.status >= 400, "a forged token was accepted"
 
-    async def run(
-        self, what: str, turns: int, at_once: int, kind: str = "groupChat", pause: float = 0.0
-    ) -> Row:
-        """Have `turns` turns, `at_once` conversations at a time."""
-        self._services.pause = pause
+    async def run(self, analysts: Analysts) -> Run:
+        """Have these analysts ask until the turns are had; raises ExceptionGroup where one fails.
+
+        Each conversation is new, and has one turn for each of the questions.
+        """
+        services = self._services
+        services.first, services.pause = analysts.first, analysts.pause
+        services.answers.clear()
+        services.posted.clear()
         latencies: list[float] = []
-        left = itertools.repeat(None, turns)
+        spent: list[float] = []
+        ends: list[float] = []
+        left = itertools.repeat(None, analysts.turns)
 
         async def analyst() -> None:
             while True:
                 number = next(_ids)
                 for question in self._questions:
-                    if next(left, left) is left:
+                    if time.perf_counter() - began > analysts.limit or next(left, left) is left:
                         return
                     text = question.format(incident=FIRST_INCIDENT + number)
-                    latencies.append(await self._turn(f"19:bench-{number}", kind, text))
+                    chat = f"19:bench-{number}"
+                    latencies.append(await self._turn(group, chat, analysts.kind, text))
+                    spent.append(self._bot.cpu - cpu)
+                    ends.append(time.perf_counter())
 
-        cpu, began = self._bot.cpu, time.perf_counter()
-        await asyncio.gather(*(analyst() for _ in range(at_once)))
-        elapsed = time.perf_counter() - began
+        cpu, beside, began = self._bot.cpu, time.process_time(), time.perf_counter()
+        async with asyncio.TaskGroup() as group:
+            for _ in range(analysts.at_once):
+                group.create_task(analyst())
         await asyncio.sleep(0.2)  # what a bot does after its answer belongs to the turn
-        spent = self._bot.cpu - cpu
-        return Row(what, at_once, turns, elapsed, spent, latencies, self._bot.memory())
+        whole, beside = self._bot.cpu - cpu, time.process_time() - beside
+        answers = list(services.answers.values())
+        return Run(analysts, ends[-1] - began, whole, latencies, spent, answers, beside)
 
-    async def _turn(self, conversation: str, kind: str, question: str) -> float:
+    async def _turn(
+        self, group: asyncio.TaskGroup, conversation: str, kind: str, question: str
+    ) -> float:
+        """The seconds until the answer is there, however long the bot holds on to the request."""
         answer = asyncio.get_running_loop().create_future()
         self._services.arrivals[conversation] = answer
         body = activity(self._services.base, conversation, kind, question)
         began = time.perf_counter()
-        url = self._bot.url + "/api/messages"
-        async with self._http.post(url, data=body, headers=self._headers) as response:
-            assert response.status in (200, 201, 202), response.status
+        group.create_task(self._post(body))
         async with asyncio.timeout(30):
             arrived, message = await answer
         assert self._last_words in message, message[:500]
         return arrived - began
+
+    async def _post(self, body: bytes) -> None:
+        url = self._bot.url + "/api/messages"
+        async with self._http.post(url, data=body, headers=self._headers) as response:
+            assert response.status in (200, 201, 202), response.status
 
 
 def activity(service_url: str, conversation: str, kind: str, text: str) -> bytes:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import signal
 import socket
@@ -24,7 +25,7 @@ class Process:
     """A bot that serves at `url`."""
 
     url: str
-    started: float  # seconds from the start of the process to the first answer at /healthz
+    started: float  # seconds from the start of the process until it is ready
     popen: subprocess.Popen[bytes]
 
     @property
@@ -33,15 +34,20 @@ class Process:
         fields = Path(f"/proc/{self.popen.pid}/stat").read_text().rpartition(")")[2].split()
         return (int(fields[11]) + int(fields[12])) / _TICK
 
-    def memory(self, name: str = "VmRSS") -> float:
-        """MiB resident now (`VmRSS`), or at most so far (`VmHWM`)."""
-        status = Path(f"/proc/{self.popen.pid}/status").read_text()
-        line = next(line for line in status.splitlines() if line.startswith(name))
+    def memory(self, name: str = "Rss") -> float:
+        """MiB resident (`Rss`), or with what it shares counted by its part (`Pss`)."""
+        rollup = Path(f"/proc/{self.popen.pid}/smaps_rollup").read_text()
+        line = next(line for line in rollup.splitlines() if line.startswith(name + ":"))
         return int(line.split()[1]) / 1024
 
     async def stop(self) -> None:
+        """End it, by force where it does not go within fifteen seconds."""
         self.popen.send_signal(signal.SIGTERM)
-        await asyncio.to_thread(self.popen.wait, 15)
+        try:
+            await asyncio.to_thread(self.popen.wait, 15)
+        except subprocess.TimeoutExpired:
+            self.popen.kill()
+            await asyncio.to_thread(self.popen.wait)
 
 
 async def start(
@@ -50,11 +56,15 @@ async def start(
     environment: Mapping[str, str],
     log: Path,
     times: int = 3,
+    ready: str = "/healthz",
 ) -> Process:
-    """Start a bot `times` times and keep the last; `started` is the median."""
+    """Start a bot `times` times and keep the last; `started` is the median.
+
+    Raises RuntimeError where it does not say at `ready` that it is.
+    """
     seconds: list[float] = []
     while True:
-        process = await _start(http, command, environment, log)
+        process = await _start(http, command, environment, log, ready)
         seconds.append(process.started)
         if len(seconds) == times:
             process.started = statistics.median(seconds)
@@ -67,6 +77,7 @@ async def _start(
     command: Sequence[str | Path],
     environment: Mapping[str, str],
     log: Path,
+    ready: str,
 ) -> Process:
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
@@ -79,15 +90,16 @@ async def _start(
             stderr=output,
         )
     url = f"http://127.0.0.1:{port}"
-    while True:
-        try:
-            async with http.get(f"{url}/healthz"):
-                return Process(url, time.perf_counter() - began, popen)
-        except aiohttp.ClientConnectionError:
-            if popen.poll() is not None or time.perf_counter() - began > _START_SECONDS:
-                popen.kill()
-                raise RuntimeError(f"a bot did not start:\n{_tail(log)}") from None
-            await asyncio.sleep(0.005)
+    process = Process(url, 0.0, popen)
+    while popen.poll() is None and time.perf_counter() - began < _START_SECONDS:
+        with contextlib.suppress(aiohttp.ClientConnectionError):
+            async with http.get(url + ready) as answer:
+                if answer.status == 200:
+                    process.started = time.perf_counter() - began
+                    return process
+        await asyncio.sleep(0.005)
+    popen.kill()
+    raise RuntimeError(f"a bot did not start:\n{_tail(log)}")
 
 
 def _tail(log: Path) -> str:

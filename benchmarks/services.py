@@ -7,8 +7,10 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 import time
 from collections import Counter
+from dataclasses import dataclass
 from pathlib import Path
 
 import jwt
@@ -45,6 +47,32 @@ _WRITTEN = {
     "usage": {"prompt_tokens": 5200, "completion_tokens": 80},
 }
 LAST_WORDS = _PIECES[-1].strip()
+# The first token names its answer, so that what reaches Teams can be told apart.
+_FIRST = "**What happened (NUMBER).** "
+_NAMED = re.compile(rb"What happened \((\d+)\)")
+PACE_SECONDS = 1.0  # docs: streaming-ux, one update a second
+
+
+@dataclass
+class Answer:
+    """When one answer's tokens left the model and its texts reached Teams, in seconds.
+
+    `first_due` and `final_due`: not before then does Teams' pace let a text or the end follow
+    the update before it.
+    """
+
+    first_token: float = 0.0
+    last_token: float = 0.0
+    first_text: float = 0.0
+    first_due: float = 0.0
+    final: float = 0.0
+    final_due: float = 0.0
+
+    def arrived(self, at: float, due: float, final: bool) -> None:
+        if not self.first_text:
+            self.first_text, self.first_due = at, due
+        if final:
+            self.final, self.final_due = at, due
 
 
 class Services:
@@ -55,13 +83,16 @@ class Services:
         self.counts: Counter[str] = Counter()
         self.arrivals: dict[str, asyncio.Future[tuple[float, bytes]]] = {}
         self.posted: list[tuple[float, bytes]] = []  # what came since somebody emptied it, and when
-        self.pause = 0.0  # seconds between two chunks of the model's answer
+        self.answers: dict[int, Answer] = {}
+        self.first = 0.0  # seconds until the model's first token
+        self.pause = 0.0  # seconds between two of them
         self._events = _stream()
+        self._due: dict[str, float] = {}  # when a conversation's stream may go on
         self._key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
         self._case = _case(world)
         self._tables = {"tables": [_table(each) for each in catalogue(100).tables]}
         self.app = web.Application()
-        self.app.router.add_get("/openid", self._openid)
+        self.app.router.add_get("/openidconfiguration", self._openid)
         self.app.router.add_get("/keys", self._keys)
         self.app.router.add_post("/openai/v1/chat/completions", self._chat)
         activities = "/v3/conversations/{conversation}/activities"
@@ -108,8 +139,8 @@ class Services:
             number = int(path.split("/")[1][-8:])
             part = path.partition("/")[2].partition("/")[2]
         else:
-            asked = request.query["$filter"].rpartition(" ")[2]
-            if not asked.isdigit():  # the poll for what has changed
+            asked = request.query.get("$filter", "").rpartition(" ")[2]
+            if not asked.isdigit():  # a ping, or the poll for what has changed
                 return web.json_response({"value": []})
             number, part = int(asked), "found"
         body = self._case[part].replace(b"00000000", b"%08d" % number)
@@ -127,16 +158,24 @@ class Services:
         return web.json_response({"keys": [key | known]})
 
     async def _chat(self, request: web.Request) -> web.StreamResponse:
-        self.counts["model"] += 1
         if b'"json_schema"' in await request.read():
             return web.json_response(_WRITTEN)
+        self.counts["model"] += 1
+        number = self.counts["model"]
+        answer = self.answers[number] = Answer()
+        begin, tokens, end = self._events
         response = web.StreamResponse(headers={"Content-Type": "text/event-stream"})
+        await asyncio.sleep(self.first)
         await response.prepare(request)
-        first = b"**What happened (%d).** " % self.counts["model"]  # no two answers are the same
-        for event in self._events:
-            # Each goes in an HTTP chunk and a write of its own.
-            await response.write(event.replace(b"FIRST", first))
+        await response.write(begin)
+        answer.first_token = time.perf_counter()
+        # Each goes in an HTTP chunk and a write of its own.
+        await response.write(tokens[0].replace(b"NUMBER", b"%d" % number))
+        for event in tokens[1:]:
             await asyncio.sleep(self.pause)
+            answer.last_token = time.perf_counter()
+            await response.write(event)
+        await response.write(end)
         return response
 
     async def _metadata(self, request: web.Request) -> web.Response:
@@ -148,11 +187,19 @@ class Services:
     async def _activity(self, request: web.Request) -> web.Response:
         self.counts["teams"] += 1
         body = await request.read()
-        if orjson.loads(body)["type"] == "message":
-            self.posted.append((time.perf_counter(), body))
-            waiting = self.arrivals.pop(request.match_info["conversation"], None)
-            if waiting is not None:
-                waiting.set_result((time.perf_counter(), body))
+        now, conversation = time.perf_counter(), request.match_info["conversation"]
+        final = orjson.loads(body)["type"] == "message"
+        if (named := _NAMED.search(body)) is not None:
+            due = self._due.get(conversation, 0.0)
+            self.answers[int(named[1])].arrived(now, due, final)
+        if final:
+            self._due.pop(conversation, None)
+            self.posted.append((now, body))
+            waiting = self.arrivals.pop(conversation, None)
+            if waiting is not None and not waiting.done():
+                waiting.set_result((now, body))
+        elif b"streaminfo" in body:
+            self._due[conversation] = now + PACE_SECONDS
         return web.json_response({"id": f"a-{self.counts['teams']}"}, status=201)
 
 
@@ -183,8 +230,8 @@ def _case(world: World) -> dict[str, bytes]:
     }
 
 
-def _stream() -> list[bytes]:
-    """The events of one answer in Azure OpenAI's shape: filter results, role, text, end, usage."""
+def _stream() -> tuple[bytes, list[bytes], bytes]:
+    """One answer in Azure OpenAI's shape: filter results and role; tokens; end and usage."""
     fine = {"filtered": False, "severity": "safe"}
     checked = {name: fine for name in ("hate", "self_harm", "sexual", "violence")}
     head = {
@@ -207,11 +254,12 @@ def _stream() -> list[bytes]:
         "total_tokens": 3680,
         "prompt_tokens_details": {"cached_tokens": 2048},
     }
-    events = [
-        {**head, "choices": [], "prompt_filter_results": prompt},
-        chunk({"role": "assistant", "content": "", "refusal": None}, None, {}),
-        *[chunk({"content": piece}, None, checked) for piece in ("FIRST", *_PIECES)],
-        chunk({}, "stop", {}),
-        {**head, "choices": [], "usage": usage},
-    ]
-    return [b"data: " + orjson.dumps(event) + b"\n\n" for event in events] + [b"data: [DONE]\n\n"]
+
+    def event(data: dict[str, object]) -> bytes:
+        return b"data: " + orjson.dumps(data) + b"\n\n"
+
+    begin = event({**head, "choices": [], "prompt_filter_results": prompt})
+    begin += event(chunk({"role": "assistant", "content": "", "refusal": None}, None, {}))
+    tokens = [event(chunk({"content": each}, None, checked)) for each in (_FIRST, *_PIECES)]
+    end = event(chunk({}, "stop", {})) + event({**head, "choices": [], "usage": usage})
+    return begin, tokens, end + b"data: [DONE]\n\n"

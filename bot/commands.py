@@ -15,7 +15,7 @@ from aiohttp import web
 from prompts import load
 from prompts.playbook import playbook
 
-from . import auditing, doctor, rated, redaction, serving
+from . import auditing, doctor, journal, rated, redaction, serving
 from .errors import CasemateError
 from .ports import Trail
 from .settings import Settings, from_process, prompts_dir
@@ -47,9 +47,10 @@ def run(
     feedback = commands.add_parser("feedback", help="the answers that analysts rated, worst first")
     rated.add_arguments(feedback)
     chosen = parser.parse_args(arguments)
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
+    journal.begin(sys.stderr)
     redaction.install()
-    logging.getLogger("httpx2").setLevel(logging.WARNING)
+    for chatty in ("httpx2", "azure"):  # each request with its headers, at INFO
+        logging.getLogger(chatty).setLevel(logging.WARNING)
     try:
         if chosen.command == "sandbox":
             return sandbox(chosen.port)

@@ -12,6 +12,7 @@ import zipfile
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, cast
 
@@ -21,6 +22,7 @@ from .azure.credentials import Tokens, arm_scope, tokens_for
 from .azure.sentinel_rights import missing_rights
 from .clock import SystemClock
 from .desk.desk import Desk
+from .domain.incident import Workspace
 from .domain.transcript import Message
 from .errors import CasemateError, SettingsError
 from .opening import opened
@@ -112,10 +114,8 @@ def _checks(
         await SigningKeys(session, settings.bot_openid_metadata, clock).find("")
         return "the keys that sign Teams' requests can be read"
 
-    async def rights() -> str:
-        lacking = await missing_rights(
-            session, settings.workspace, settings.arm_endpoint, arm, clock
-        )
+    async def rights(workspace: Workspace) -> str:
+        lacking = await missing_rights(session, workspace, settings.arm_endpoint, arm, clock)
         if lacking:
             raise Amiss(
                 f"the identity may not do {', '.join(lacking)}; assign Microsoft Sentinel "
@@ -123,15 +123,22 @@ def _checks(
             )
         return "may read and change incidents, comment, add tasks and run queries"
 
+    of_workspaces: dict[str, Check] = {}
+    for name in desk.workspaces:
+        one = desk.at(name)
+        of = f" of {name}" if one.workspace.several else ""
+        of_workspaces |= {
+            f"Sentinel{of}": partial(_sentinel, one),
+            f"rights{of}": partial(rights, one.workspace),
+            f"logs{of}": partial(_logs, one),
+            f"schema{of}": partial(_schema, one),
+        }
     return {
         "store": lambda: _store(desk),
         **({} if settings.local_mode else {"Bot Framework": issuer}),
         "model": lambda: _model(desk),
         "model, structured": lambda: _structured(desk),
-        "Sentinel": lambda: _sentinel(desk),
-        "rights": rights,
-        "logs": lambda: _logs(desk),
-        "schema": lambda: _schema(desk),
+        **of_workspaces,
         "KQL checker": lambda: _checker(desk),
         "new incidents": lambda: _webhook(settings),
         "Teams app": lambda: asyncio.to_thread(_teams_app, settings, TEAMS_APP),

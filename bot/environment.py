@@ -96,3 +96,8 @@ def is_guid(value: str) -> bool:
         return str(UUID(value)) == value.lower()
     except ValueError:
         return False
+
+
+def is_sayable(name: str) -> bool:
+    """Say whether an analyst can type this name within a sentence."""
+    return re.fullmatch(r"(?=.{1,60}$)[^\W_](?:[\w .-]*[^\W_])?", name) is not None

@@ -32,6 +32,7 @@
     │   ├── LogsBusy              429; `retry_after` seconds
     │   ├── LogsTooSlow           the query ran into its time limit
     │   └── LogsDown              unreachable or 5xx
+    ├── WhichIncident             what was named is in several workspaces; `choices`
     ├── SignInNeeded              the analyst's own rights are needed, and they have not signed in
     ├── ClickRefused              a card's button that may not do what it says
     ├── OverLimit                 more than one may ask for; try again after `retry_after` seconds
@@ -235,6 +236,17 @@ class LogsTooSlow(LogsError):
 
 class LogsDown(LogsError):
     """The logs are unreachable or fail."""
+
+
+class WhichIncident(CasemateError):
+    """What was named is, or may be, in several workspaces.
+
+    `choices` holds the number and the workspace of each that was found.
+    """
+
+    def __init__(self, sentence: str, choices: Sequence[tuple[int, str]]) -> None:
+        super().__init__(sentence)
+        self.choices = tuple(choices)
 
 
 class SignInNeeded(CasemateError):

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from pathlib import Path
 
@@ -33,17 +33,19 @@ from .desk.desk import Desk
 from .desk.rights import Access, Rights
 from .domain import budget
 from .domain.endpoint import is_loopback, takes_token
+from .domain.incident import Workspace
 from .domain.store_address import StoreAddress
 from .errors import StoreError
 from .health import Check
 from .kusto.checker import Checker
 from .kusto.schema import Schema
 from .local.sqlite import SqliteStore
-from .ports import Clock, Trail
+from .ports import Clock, Store, Trail
 from .serving import Starts
 from .settings import Settings, from_process
 from .teams.analyst_tokens import AnalystTokens
 from .teams.token_service import TokenService
+from .telemetry import NO_TELEMETRY, Telemetry
 from .tokens import Tokens
 
 # How many case files are kept for each analyst where each has their own.
@@ -66,6 +68,7 @@ async def opened(
     tokens: Mapping[str, Tokens],
     clock: Clock,
     parts: AsyncExitStack,
+    told: Telemetry = NO_TELEMETRY,
 ) -> Opened:
     """Open all of them; `parts` closes them. Raises CasemateError where one cannot be opened."""
     store = _store(settings.store, settings.history_days, tokens)
@@ -74,43 +77,73 @@ async def opened(
     key = settings.model_api_key or tokens.get(MODEL_SCOPE)
     model = AzureChatModel(settings.model_base_url, settings.model, key, clock)
     parts.push_async_callback(model.close)
-    token = tokens.get(arm_scope(settings.arm_endpoint))
-    sentinel = Sentinel(session, settings.workspace, settings.arm_endpoint, token, clock)
-    endpoint = settings.log_analytics_endpoint
-    token = tokens.get(logs_scope(endpoint))
-    logs = LogAnalytics(session, settings.workspace, endpoint, token, clock)
-    schema = Schema(logs, store, settings.workspace.name, clock)
-    parts.push_async_callback(schema.close)
+    reached = [
+        _reached(settings, each, session, tokens, store, clock, told)
+        for each in settings.workspaces
+    ]
+    for each in reached:
+        parts.push_async_callback(each.schema.close)
+    first = reached[0].access
     checker = Checker(size=settings.kql_checkers)
     parts.push_async_callback(checker.close)
+    told.look_after(store, store.outbox, clock, parts)
     count = await asyncio.to_thread(budget.counter)
     sign_ins = analysts(settings, session, tokens, clock)
     desk = Desk(
-        workspace=settings.workspace,
-        incidents=sentinel,
-        cases=CaseFiles(sentinel, clock),
-        model=model,
-        logs=logs,
-        schema=schema,
+        workspace=first.workspace,
+        incidents=first.incidents,
+        cases=first.cases,
+        model=told.model(model, settings.model_prices),
+        logs=first.logs,
+        schema=first.schema,
         checker=checker,
-        store=store,
-        outbox=store.outbox,
+        store=told.port(store, "store"),
+        outbox=told.port(store.outbox, "outbox"),
         clock=clock,
         prompts=await asyncio.to_thread(prompts.load, settings.prompts_dir),
         playbook=await asyncio.to_thread(playbook, settings.prompts_dir),
         count=count,
         allowance=Allowance(settings.limits, store, clock, count),
         prices=settings.model_prices,
-        rights=sign_ins and rights(settings, sign_ins, sentinel, logs, clock),
+        rights=sign_ins and rights(settings, sign_ins, reached, clock, told),
+        workspaces={each.access.workspace.name: each.access for each in reached},
     )
-    checks: dict[str, Check] = {
-        "store": store.ping,
-        "model": model.ping,
-        "sentinel": sentinel.ping,
-        "logs": logs.ping,
-        "kql_checker": checker.state,
-    }
-    return Opened(desk, checks, (schema, checker), sign_ins)
+    checks: dict[str, Check] = {"store": store.ping, "model": model.ping}
+    for each in reached:
+        workspace = each.access.workspace
+        of = f":{workspace.name}" if workspace.several else ""
+        checks |= {f"sentinel{of}": each.sentinel.ping, f"logs{of}": each.logs.ping}
+    checks["kql_checker"] = checker.state
+    return Opened(desk, checks, (*(each.schema for each in reached), checker), sign_ins)
+
+
+@dataclass(frozen=True, slots=True)
+class Reached:
+    """A workspace's services as the bot itself reaches them; `access` is the desk's way to them."""
+
+    sentinel: Sentinel
+    logs: LogAnalytics
+    schema: Schema
+    access: Access
+
+
+def _reached(
+    settings: Settings,
+    workspace: Workspace,
+    session: aiohttp.ClientSession,
+    tokens: Mapping[str, Tokens],
+    store: Store,
+    clock: Clock,
+    told: Telemetry,
+) -> Reached:
+    arm, endpoint = settings.arm_endpoint, settings.log_analytics_endpoint
+    sentinel = Sentinel(session, workspace, arm, tokens.get(arm_scope(arm)), clock)
+    logs = LogAnalytics(session, workspace, endpoint, tokens.get(logs_scope(endpoint)), clock)
+    schema = Schema(logs, store, workspace.name, clock)
+    incidents = told.port(sentinel, "sentinel")
+    cases = CaseFiles(incidents, clock)
+    access = Access(workspace, incidents, cases, told.port(logs, "logs"), schema)
+    return Reached(sentinel, logs, schema, access)
 
 
 def _store(
@@ -169,19 +202,24 @@ def analysts(
 def rights(
     settings: Settings,
     sign_ins: AnalystTokens,
-    sentinel: Sentinel,
-    logs: LogAnalytics,
+    reached: Sequence[Reached],
     clock: Clock,
+    told: Telemetry = NO_TELEMETRY,
 ) -> Rights:
-    """The workspace with each analyst's own rights: their queries go by Azure Resource Manager.
+    """The workspaces with each analyst's own rights: their queries go by Azure Resource Manager.
 
     A Log Analytics on plain http takes no tokens of its own, and is asked directly.
     """
     by_arm = takes_token(settings.log_analytics_endpoint)
-    url = arm_query_url(settings.arm_endpoint, settings.workspace) if by_arm else ""
 
-    def access(token: Callable[[], Awaitable[str]]) -> Access:
-        incidents = sentinel.of(token)
-        return Access(incidents, CaseFiles(incidents, clock, _CASES_EACH), logs.of(token, url))
+    def access(each: Reached, token: Callable[[], Awaitable[str]]) -> Access:
+        url = arm_query_url(settings.arm_endpoint, each.access.workspace) if by_arm else ""
+        incidents = told.port(each.sentinel.of(token), "sentinel")
+        logs = told.port(each.logs.of(token, url), "logs")
+        cases = CaseFiles(incidents, clock, _CASES_EACH)
+        return replace(each.access, incidents=incidents, cases=cases, logs=logs)
 
-    return Rights(sign_ins, access)
+    return Rights(
+        sign_ins,
+        lambda token: {each.access.workspace.name: access(each, token) for each in reached},
+    )

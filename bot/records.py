@@ -12,7 +12,7 @@ from .domain.incident import IncidentRef
 from .domain.people import Place
 from .domain.proposal import Item, Proposal, Provenance
 from .domain.query import WrittenQuery
-from .domain.transcript import Turn
+from .domain.transcript import Fold, Note, Turn
 from .errors import StoreError
 from .ports import AuditItem, JsonObject
 
@@ -49,8 +49,28 @@ def decoded(data: bytes) -> JsonObject:
 def turn_of(fields: JsonObject) -> Turn:
     """Read a turn of a history; raises StoreError where it is not one."""
     try:
-        asked: JsonObject = {"asked": datetime.fromisoformat(fields["asked"])}
-        return Turn(**{**fields, **asked})
+        nested: JsonObject = {
+            "asked": datetime.fromisoformat(fields["asked"]),
+            "fold": fold_of(fields.get("fold")),
+        }
+        return Turn(**{**fields, **nested})
+    except (KeyError, TypeError, ValueError) as error:
+        raise StoreError(_UNREADABLE) from error
+
+
+def fold_of(fields: JsonObject | None) -> Fold | None:
+    """Read a turn's fold, where it has one; raises StoreError where it is not one."""
+    if fields is None:
+        return None
+    try:
+        nested: JsonObject = {
+            "first": datetime.fromisoformat(fields["first"]),
+            "last": datetime.fromisoformat(fields["last"]),
+            "notes": tuple(Note(**note) for note in fields["notes"]),
+            "done": tuple(fields["done"]),
+            "named": tuple(fields["named"]),
+        }
+        return Fold(**{**fields, **nested})
     except (KeyError, TypeError, ValueError) as error:
         raise StoreError(_UNREADABLE) from error
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,12 +19,21 @@ from .domain.incident import Workspace
 from .domain.limits import Limits
 from .domain.price import Prices
 from .domain.store_address import StoreAddress
-from .environment import Values, is_guid
+from .environment import Values, is_guid, is_sayable
 from .errors import SettingsError
 
 PUBLIC_OPENID_METADATA = "https://login.botframework.com/v1/.well-known/openidconfiguration"
 PUBLIC_SIGN_INS = "https://api.botframework.com"
 PUBLIC_LOGS = "https://api.loganalytics.azure.com"
+_SIGNALS = ("_TRACES", "_METRICS")
+
+
+@dataclass(frozen=True, slots=True)
+class Receiver:
+    """Who is told of `signals`: nobody, `otlp`, or a connection string of Application Insights."""
+
+    to: str = field(repr=False)
+    signals: frozenset[str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +56,7 @@ class Settings:
     model: str
     model_api_key: str = field(repr=False)
     model_prices: Prices | None
-    workspace: Workspace
+    workspaces: tuple[Workspace, ...]
     arm_endpoint: str
     log_analytics_endpoint: str
     write_as: str
@@ -62,6 +72,7 @@ class Settings:
     limits: Limits
     tasks_also_as_comment: bool
     prompts_dir: Path | None
+    telemetry: Receiver
 
     @property
     def local_mode(self) -> bool:
@@ -89,9 +100,9 @@ def prompts_dir() -> Path | None:
     return Path(value) if (value := os.environ.get("PROMPTS_DIR", "").strip()) else None
 
 
-def overlaid(values: Mapping[str, str]) -> Settings:
-    """Read `values`, and this process's environment where they name nothing."""
-    return Settings.from_env({**os.environ, **values})
+def overlaid(values: Mapping[str, str], usual: Mapping[str, str] | None = None) -> Settings:
+    """Read `values`, this process's environment where they name nothing, then what is usual."""
+    return Settings.from_env({**(usual or {}), **os.environ, **values})
 
 
 class _Reader(Values):
@@ -125,7 +136,7 @@ class _Reader(Values):
             model=self._text("AZURE_OPENAI_MODEL") or "gpt-5.4-mini",
             model_api_key=self._text("AZURE_OPENAI_API_KEY"),
             model_prices=self._prices(),
-            workspace=self._workspace(),
+            workspaces=self._workspaces(),
             arm_endpoint=self._url("ARM_ENDPOINT", "https://management.azure.com"),
             log_analytics_endpoint=self._url("LOG_ANALYTICS_ENDPOINT", PUBLIC_LOGS),
             write_as=write_as,
@@ -141,10 +152,30 @@ class _Reader(Values):
             enrich_per_hour=self._number("ENRICH_PER_HOUR", 30, 0, 10_000),
             tasks_also_as_comment=self._yes("TASKS_ALSO_AS_COMMENT"),
             prompts_dir=self._folder("PROMPTS_DIR"),
+            telemetry=Receiver(self._receiver(), self._signals()),
         )
         if self._problems:
             raise SettingsError(self._problems)
         return settings
+
+    def _receiver(self) -> str:
+        """Whether anybody is told; how and where by OTLP, OpenTelemetry's SDK reads for itself."""
+        azure = self._text("APPLICATIONINSIGHTS_CONNECTION_STRING")
+        if azure and not re.match(r"(?i)(.*;)?InstrumentationKey=[0-9a-f-]{36}(;|$)", azure):
+            self._wrong("APPLICATIONINSIGHTS_CONNECTION_STRING", "names no InstrumentationKey")
+        if self._yes("OTEL_SDK_DISABLED"):
+            return ""
+        endpoints = [f"OTEL_EXPORTER_OTLP{each}_ENDPOINT" for each in ("", *_SIGNALS)]
+        asked = [self._text(f"OTEL{each}_EXPORTER").lower() for each in _SIGNALS]
+        return "otlp" if any([*map(self._text, endpoints)]) or "otlp" in asked else azure
+
+    def _signals(self) -> frozenset[str]:
+        """What is told of `traces` and `metrics`: all that is not `none`."""
+        names = {each.strip("_").lower(): f"OTEL{each}_EXPORTER" for each in _SIGNALS}
+        choices = ("", "otlp", "none")
+        return frozenset(
+            each for each, name in names.items() if self._one_of(name, choices) != "none"
+        )
 
     def _sign_ins(self, local: bool) -> tuple[str, str, str]:
         """Whose rights decide in Azure, and where analysts sign in where it is theirs."""
@@ -205,37 +236,57 @@ class _Reader(Values):
             self._wrong("MODEL_PRICES", 'must look like {"input":0.75,"cached":0.075,"output":4.5}')
             return None
 
-    def _workspace(self) -> Workspace:
+    def _workspaces(self) -> tuple[Workspace, ...]:
         if listed := self._text("SENTINEL_WORKSPACES"):
-            return self._listed_workspace(listed)
+            return self._listed_workspaces(listed)
         names = ("SUBSCRIPTION_ID", "RESOURCE_GROUP", "WORKSPACE", "WORKSPACE_ID")
         values = {name.lower(): self._text(f"SENTINEL_{name}") for name in names}
-        return self._checked_workspace(
-            values, values["workspace"], lambda name: f"SENTINEL_{name.upper()}"
+        called = "SENTINEL_{}".format
+        return (
+            self._checked_workspace(
+                values, values["workspace"], lambda name: called(name.upper()), several=False
+            ),
         )
 
-    def _listed_workspace(self, listed: str) -> Workspace:
-        nothing = Workspace("", "", "", "", "")
+    def _listed_workspaces(self, listed: str) -> tuple[Workspace, ...]:
+        setting = "SENTINEL_WORKSPACES"
         try:
             entries = json.loads(listed)
         except (ValueError, RecursionError):
             entries = None
         if not isinstance(entries, list) or not entries:
-            self._wrong("SENTINEL_WORKSPACES", "is not a JSON list of workspaces")
-            return nothing
-        first = cast(list[Any], entries)[0]
-        if len(cast(list[Any], entries)) > 1:
-            self._wrong("SENTINEL_WORKSPACES", "lists several: this version serves one workspace")
-        if not isinstance(first, dict):
+            self._wrong(setting, "is not a JSON list of workspaces")
+            return ()
+        found = [
+            self._listed_workspace(entry, several=len(cast(list[Any], entries)) > 1)
+            for entry in cast(list[Any], entries)
+        ]
+        names = [each.name.casefold() for each in found]
+        if twice := {each for each in names if each and names.count(each) > 1}:
+            self._wrong(setting, f"has the same name twice: {', '.join(sorted(twice))}")
+        places = [each.arm_path.lower() for each in found if each.workspace]
+        if len(set(places)) < len(places):
+            self._wrong(setting, "lists one workspace twice")
+        return tuple(found)
+
+    def _listed_workspace(self, entry: Any, *, several: bool) -> Workspace:
+        if not isinstance(entry, dict):
             self._wrong("SENTINEL_WORKSPACES", "must hold objects")
-            return nothing
-        fields = cast(dict[str, Any], first).items()
+            return Workspace("", "", "", "", "")
+        fields = cast(dict[str, Any], entry).items()
         values = {name: value.strip() for name, value in fields if isinstance(value, str)}
         name = values.get("name", "") or values.get("workspace", "")
-        return self._checked_workspace(values, name, lambda field: f"SENTINEL_WORKSPACES: {field}")
+        if several and name and not is_sayable(name):
+            self._wrong(
+                "SENTINEL_WORKSPACES",
+                "name must be up to 60 letters, digits, spaces, '.', '_' or '-': analysts say it",
+            )
+        return self._checked_workspace(
+            values, name, lambda field: f"SENTINEL_WORKSPACES: {field}", several=several
+        )
 
     def _checked_workspace(
-        self, values: Mapping[str, str], name: str, called: Callable[[str], str]
+        self, values: Mapping[str, str], name: str, called: Callable[[str], str], *, several: bool
     ) -> Workspace:
         fields = ("subscription_id", "resource_group", "workspace", "workspace_id")
         for each in fields:
@@ -246,4 +297,4 @@ class _Reader(Values):
                 self._wrong(called(each), "is not a GUID")
             elif "/" in value or "?" in value or "#" in value:
                 self._wrong(called(each), "is not a name that Azure gives")
-        return Workspace(name, *(values.get(each, "") for each in fields))
+        return Workspace(name, *(values.get(each, "") for each in fields), several=several)

@@ -11,6 +11,7 @@ import asyncio
 import logging
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, cast
 
 import aiohttp
@@ -108,6 +109,15 @@ def _parse_key(entry: Any) -> tuple[str, SigningKey | None]:
     return str(fields.get("kid", "")), SigningKey(key, endorsements)
 
 
+@lru_cache(maxsize=64)
+def _header(encoded: str) -> JsonObject:
+    """What a token says it is signed with; an issuer's tokens all begin with the same bytes.
+
+    PyJWT reads the whole token for it, a third of the CPU time that verifying one takes.
+    """
+    return jwt.get_unverified_header(f"{encoded}..")
+
+
 async def verified(
     keys: SigningKeys, authorization: str, *, issuers: Collection[str], audiences: Collection[str]
 ) -> tuple[JsonObject, SigningKey]:
@@ -120,7 +130,7 @@ async def verified(
     if scheme.lower() != "bearer" or not token:
         raise NotAuthenticated("A bearer token is needed.")
     try:
-        header = jwt.get_unverified_header(token)
+        header = _header(token.partition(".")[0])
         kid = header.get("kid")
         if header.get("alg") != "RS256" or not isinstance(kid, str):
             raise NotAuthenticated("The token is not signed as its issuer signs.")

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from typing import Any, cast
 
@@ -74,6 +74,15 @@ class Unreachable(Exception):
     """The service did not answer: refused, reset, or too slow. Adapters turn it into their own."""
 
 
+class Lost(Unreachable):
+    """Meanwhile somebody else may send this: it was not sent, or not again."""
+
+
+def always() -> bool:
+    """What is nobody else's to send."""
+    return True
+
+
 def retry_after(headers: Mapping[str, str]) -> float | None:
     """Seconds the service asks to wait (`retry-after-ms`, `Retry-After`), or None.
 
@@ -99,11 +108,12 @@ async def request(
     headers: Mapping[str, str] | None = None,
     timeout: float = 15.0,
     retries: Retries = NEVER,
+    holds: Callable[[], bool] = always,
 ) -> Answer:
     """Send one JSON request, again where `retries` says so; the last answer comes back as it is.
 
-    `timeout` is for one attempt, in seconds. Redirects are not followed: a token must not go
-    where a service points. Raises Unreachable.
+    `timeout` is for one attempt, in seconds; `holds` is asked right before each. Redirects are not
+    followed: a token must not go where a service points. Raises Unreachable.
     """
     data = None if json is None else orjson.dumps(json)
     sent = dict(headers or {})
@@ -112,6 +122,8 @@ async def request(
     began = clock.monotonic()
     for attempt in range(1, retries.attempts + 1):
         answer: Answer | None = None
+        if not holds():
+            raise Lost
         try:
             async with asyncio.timeout(timeout):
                 async with session.request(

@@ -6,15 +6,15 @@ To add a word: write a module with a function like the others, give it a line in
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, replace
 
 from bot.desk.desk import Desk
 from bot.desk.post import Postings
 from bot.desk.refusals import Refusals
-from bot.domain.incident import Mention
+from bot.domain.incident import Mention, Workspace, parted
 from bot.domain.people import Place
-from bot.errors import ClickRefused
+from bot.errors import ClickRefused, WhichIncident
 from bot.ports import Answered, Click, Clicked, Clicking, Courier, Leave, Respond, Said
 
 from . import (
@@ -85,10 +85,10 @@ LONG: dict[str, Callable[[Desk, Clicked], Clicking]] = {
 }
 
 
-def route(text: str) -> tuple[Handler, Mention | None]:
+def route(text: str, workspaces: Sequence[Workspace] = ()) -> tuple[Handler, Mention | None]:
     """Find who answers a text: a word alone or with an incident behind it, else a question.
 
-    Words count in any case, with a slash in front or none.
+    Words count in any case, with a slash in front or none. `workspaces` are those to choose from.
     """
     words = " ".join(text.split()).removeprefix("/").strip()
     plain = words.casefold().rstrip(".!? ")
@@ -98,15 +98,16 @@ def route(text: str) -> tuple[Handler, Mention | None]:
         if plain == each.word:
             return each.handler, None
         follows = words[len(each.word) :] if plain.startswith(f"{each.word} ") else ""
-        if each.takes_incident and (mention := named(follows)):
+        if each.takes_incident and (mention := named(follows, workspaces)):
             return each.handler, mention
-    if order := act.ordered(words):
+    if order := act.ordered(words, workspaces):
         return order
-    if incidents.asked_for(words):
+    if incidents.asked_for(words, workspaces):
         return incidents.reply, None
-    if plain.startswith("subscribe ") and len(plain.split()) == 2:
+    alone, _ = parted(plain, workspaces)
+    if alone == "subscribe" or (alone.startswith("subscribe ") and len(alone.split()) == 2):
         return announce.subscribe, None
-    if mention := named(words):
+    if mention := named(words, workspaces):
         return incident.reply, mention
     if plain.startswith(("kql ", "kql:")) or kql.wants_query(words):
         return kql.reply, None
@@ -128,8 +129,11 @@ def responder(desk: Desk) -> Respond:
             if len(addresses) >= _ADDRESSES:
                 addresses.clear()
             addresses[place.conversation] = place.service_url
-        handler, mention = route(said.text)
-        return await handler(desk.of(said.analyst), said, courier, mention)
+        handler, mention = route(said.text, desk.choices)
+        try:
+            return await handler(desk.of(said.analyst), said, courier, mention)
+        except WhichIncident as which:
+            return incidents.which_workspace(said, which)
 
     return respond
 

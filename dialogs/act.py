@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 
 from bot.cards import close_card, incident_card
 from bot.desk.act import Acted, carry_out, who_did
@@ -11,7 +11,7 @@ from bot.desk.announce import prepared_for
 from bot.desk.desk import Desk
 from bot.domain import act
 from bot.domain.act import CLOSED, MAX_CLOSING_CHARS, SEVERITIES, VERDICTS, Act
-from bot.domain.incident import Incident, Mention
+from bot.domain.incident import Incident, Mention, Workspace
 from bot.domain.people import Analyst, Place
 from bot.domain.rendering import plain, unmarked
 from bot.errors import ClickRefused, SentinelError
@@ -19,7 +19,7 @@ from bot.ports import Answered, Clicked, Clicking, Courier, JsonObject, Reply, S
 
 from . import incidents
 from .focus import focused, named
-from .incident import card_of, incident_id
+from .incident import card_of, chosen
 
 _ORDER = re.compile(
     r"/?\s*(severity|status)\b[\s:=]*(?:to\s+)?(\w+)(?:\s+(?:(?:on|of|for)\s+)?(.+?))?[.! ]*",
@@ -30,13 +30,15 @@ _NO_SEVERITY = f"Say **severity** and one of {', '.join(SEVERITIES[:-1])} or {SE
 _Handler = Callable[[Desk, Said, Courier, Mention | None], Awaitable[Answered]]
 
 
-def ordered(words: str) -> tuple[_Handler, Mention | None] | None:
+def ordered(
+    words: str, workspaces: Sequence[Workspace] = ()
+) -> tuple[_Handler, Mention | None] | None:
     """Read `severity high` or `status active`, perhaps with an incident; None for a question."""
     found = _ORDER.fullmatch(words)
     if found is None:
         return None
     word, value, rest = found[1].casefold(), found[2], found[3]
-    mention = named(rest) if rest else None
+    mention = named(rest, workspaces) if rest else None
     if rest and mention is None:
         return None
     if word == "severity":
@@ -69,30 +71,32 @@ async def reopen(desk: Desk, said: Said, courier: Courier, mention: Mention | No
 
 async def close(desk: Desk, said: Said, courier: Courier, mention: Mention | None) -> Answered:
     """Ask for classification and reason; the click on "Close incident" closes."""
-    ref = await focused(desk, said, mention)
-    if ref is None:
+    focus = await focused(desk, said, mention)
+    if focus is None:
         return await incidents.which(desk)
+    desk, ref = focus
     incident = await desk.incidents.get(ref.id)
     if incident.status == CLOSED:
-        words = f"Incident {incident.number} is already {_as_closed(incident)}."
+        words = f"Incident {incident.called} is already {_as_closed(incident)}."
         return Answered(Reply(words, (await _card(desk, incident, said.place, ""),)))
-    words = f"How do you want to close incident {incident.number}?"
+    words = f"How do you want to close incident {incident.called}?"
     return Answered(Reply(words, (close_card(incident),)))
 
 
 async def click(desk: Desk, clicked: Clicked) -> Clicking:
     """Do what a button says. Raises ClickRefused for data that is not ours, and SentinelError."""
     wanted = _clicked(desk, clicked)
-    ref = desk.ref(incident_id(desk, clicked))
+    desk, ref = chosen(desk, clicked)
     acted = await carry_out(desk, clicked.analyst, ref, wanted, clicked.at)
     reply = await _reply(desk, clicked, acted)
     return Clicking(reply.cards[0], message=reply)
 
 
 async def _said(desk: Desk, said: Said, mention: Mention | None, wanted: Act) -> Answered:
-    ref = await focused(desk, said, mention)
-    if ref is None:
+    focus = await focused(desk, said, mention)
+    if focus is None:
         return await incidents.which(desk)
+    desk, ref = focus
     acted = await carry_out(desk, said.analyst, ref, wanted, said.at)
     return Answered(await _reply(desk, said, acted))
 
@@ -148,11 +152,11 @@ async def _reply(desk: Desk, by: Said | Clicked, acted: Acted) -> Reply:
     after, analyst, place = acted.after, by.analyst, by.place
     if acted.done:
         line = f"{_done(acted.act, plain(analyst.name, 60))}, {acted.at:%H:%M} UTC"
-        words = f"Incident {after.number}: {line}.{_before(analyst, acted)}"
+        words = f"Incident {after.called}: {line}.{_before(analyst, acted)}"
         return Reply(words, (await _card(desk, after, place, f"✓ {line}"),))
     earlier = f" {who_did(acted.earlier, acted.at)}." if acted.earlier else ""
     line = f"{_already(acted.act, after)}, so I changed nothing.{earlier}"
-    return Reply(f"Incident {after.number}: {line}", (await _card(desk, after, place, line),))
+    return Reply(f"Incident {after.called}: {line}", (await _card(desk, after, place, line),))
 
 
 def _done(done: Act, name: str) -> str:

@@ -11,7 +11,7 @@ from bot.desk.act import did, last_act
 from bot.desk.announce import Shown, Wording, prepared_for, prepared_state
 from bot.desk.desk import Desk
 from bot.domain.announcement import SEVERITIES, Subscription, severity_named, state_of
-from bot.domain.incident import Incident, IncidentRef, Mention
+from bot.domain.incident import Incident, IncidentRef, Mention, parted
 from bot.domain.people import Place
 from bot.domain.rendering import plain
 from bot.ports import Answered, AuditItem, Courier, Reply, Said
@@ -24,13 +24,14 @@ _WORD = re.compile(r"^/?subscribe\b[\s:]*", re.IGNORECASE)
 
 async def one(desk: Desk, ref: IncidentRef, place: Place) -> Shown:
     """An incident that nobody asked for: its card, with what was prepared and last done for it."""
+    desk = desk.at(ref.workspace)
     prepared = await prepared_for(desk, ref)
     last = await last_act(desk, ref)
     done = f"✓ {did(last)}, {last.at:%H:%M} UTC" if last else ""
     case, card = await card_of(desk, ref, place, prepared, done)
     incident = case.incident
     severity, status = plain(incident.severity, 40) or "no severity", plain(incident.status, 40)
-    reply = Reply(f"Incident {incident.number}, {severity}, {status}.", (card,))
+    reply = Reply(f"Incident {incident.called}, {severity}, {status}.", (card,))
     return Shown(reply, state_of(incident, len(case.tasks), prepared_state(prepared)))
 
 
@@ -46,20 +47,24 @@ WORDING = Wording(one, several, GONE)
 
 async def subscribe(desk: Desk, said: Said, courier: Courier, mention: Mention | None) -> Answered:
     """Tell this place of new incidents from a severity on; alone, all of them."""
-    word = _WORD.sub("", said.text.strip()).strip().rstrip(".!")
+    words, workspace = parted(f" {_WORD.sub('', said.text.strip()).rstrip('.! ')}", desk.choices)
+    word = words.strip()
     floor = severity_named(word) if word else SEVERITIES[0]
     if not floor:
         return Answered(Reply(f"Say **subscribe** and one of: {', '.join(reversed(SEVERITIES))}."))
     place = _whole(said.place)
     before = await _known(desk, place)
     since = before.since if before and not before.retired else said.at
-    await desk.outbox.subscribe(Subscription(place, floor, since, said.analyst.name))
+    await desk.outbox.subscribe(
+        Subscription(place, floor, since, said.analyst.name, workspace=workspace)
+    )
     which = "all new incidents" if floor == SEVERITIES[0] else f"new incidents from {floor} on"
+    which += f" in {workspace}" if workspace else ""
     hear = "hear" if place.kind == "personal" else "hears"
     words = f"{_HERE[place.kind]} now {hear} of {which}. To end it, say **unsubscribe**."
     if before is not None and before.retired:
         words += f" It had stopped: {before.retired}"
-    return Answered(Reply(words), audit=(_audited(said, "subscribe", floor),))
+    return Answered(Reply(words), audit=(_audited(said, "subscribe", floor, workspace),))
 
 
 async def unsubscribe(
@@ -93,12 +98,13 @@ def _whole(place: Place) -> Place:
     return replace(place, conversation=place.conversation.partition(";")[0])
 
 
-def _audited(said: Said, action: str, floor: str) -> AuditItem:
+def _audited(said: Said, action: str, floor: str, workspace: str = "") -> AuditItem:
+    only = {"workspace": workspace} if workspace else {}
     return AuditItem(
         said.at,
         said.analyst.tenant,
         action,
         said.analyst.id,
         said.analyst.name,
-        detail={"conversation": said.place.conversation, "floor": floor},
+        detail={"conversation": said.place.conversation, "floor": floor, **only},
     )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, replace
+from dataclasses import replace
 
 from bot.cards import answer_card
 from bot.desk.ask import Asked, ask
@@ -23,9 +23,10 @@ from .incident import warned
 
 async def reply(desk: Desk, said: Said, courier: Courier, mention: Mention | None) -> Answered:
     """Answer a question about the incident that it names, or that is in focus."""
-    ref = await focused(desk, said, mention)
-    if ref is None:
+    focus = await focused(desk, said, mention)
+    if focus is None:
         return await incidents.which(desk)
+    desk, ref = focus
     return answered(await ask(desk, said, ref, said.text, courier))
 
 
@@ -43,9 +44,10 @@ def too_long(said: Said) -> Answered | None:
 
 async def summary(desk: Desk, said: Said, courier: Courier, mention: Mention | None) -> Answered:
     """Summarise the incident, and say what was asked and done on it so far."""
-    ref = await focused(desk, said, mention)
-    if ref is None:
+    focus = await focused(desk, said, mention)
+    if focus is None:
         return await incidents.which(desk)
+    desk, ref = focus
     question = desk.prompts["summary"].text
     asked = await ask(desk, said, ref, question, courier, shown="Summarise the incident.")
     done = await recorded(desk, said.analyst.tenant, ref)
@@ -58,7 +60,7 @@ def answered(asked: Asked, record: Sequence[str] = (), *, shareable: bool = True
     url = briefing.case.incident.url
     message: JsonObject = {
         "text": for_teams(asked.text),
-        "citations": [asdict(_source(each, url)) for each in briefing.evidence.cited(asked.text)],
+        "citations": [_source(each, url) for each in briefing.evidence.cited(asked.text)],
         "by_model": asked.by_model,
         "warnings": warned(briefing.warnings),
         "note": asked.note,
@@ -96,7 +98,9 @@ def said_again(message: JsonObject, *cards: JsonObject) -> Reply:
     return Reply(message["text"], cards, citations, message["by_model"])
 
 
-def _source(exhibit: Exhibit, url: str) -> Citation:
+def _source(exhibit: Exhibit, url: str) -> JsonObject:
+    """A `Citation`, as it is kept with the answer."""
     facts = exhibit.fields
     words = facts.get("description") or facts.get("text") or facts.get("title") or exhibit.label
-    return Citation(exhibit.number, exhibit.label, str(words), url)
+    number, name, abstract = exhibit.number, exhibit.label, str(words)
+    return {"position": number, "name": name, "abstract": abstract, "url": url}

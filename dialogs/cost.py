@@ -15,10 +15,11 @@ MAX_AUDIT = 2_000
 
 async def reply(desk: Desk, said: Said, courier: Courier, mention: Mention | None) -> Answered:
     """Add up the tokens in the audit, with their price where the prices are known."""
-    ref = await focused(desk, said, mention)
-    if ref is None:
+    focus = await focused(desk, said, mention)
+    if focus is None:
         return await incidents.which(desk)
-    number = (await desk.incidents.get(ref.id)).number
+    desk, ref = focus
+    called = (await desk.incidents.get(ref.id)).called
     items = await desk.store.audit(ref, MAX_AUDIT)
     own, all_of_them = Used(), Used()
     for item in items:
@@ -28,7 +29,7 @@ async def reply(desk: Desk, said: Said, courier: Courier, mention: Mention | Non
                 own = own.plus(item.detail)
     newest = f" (the newest {MAX_AUDIT:,} records)" if len(items) == MAX_AUDIT else ""
     lines = [
-        f"What the model's answers on incident {number} have cost so far{newest}:",
+        f"What the model's answers on incident {called} have cost so far{newest}:",
         f"- **You**: {_told(own, desk.prices)}",
         f"- **Everyone**: {_told(all_of_them, desk.prices)}",
     ]

@@ -13,15 +13,16 @@ from .focus import focused
 
 async def reset(desk: Desk, said: Said, courier: Courier, mention: Mention | None) -> Answered:
     """Forget the analyst's chat on this incident; what is on the incident stays."""
-    ref = await focused(desk, said, mention)
-    if ref is None:
+    focus = await focused(desk, said, mention)
+    if focus is None:
         return await incidents.which(desk)
+    desk, ref = focus
     thread = Thread(said.analyst.tenant, said.analyst.id, ref)
     erased = await desk.store.forget_thread(thread)
-    number = (await desk.incidents.get(ref.id)).number
+    called = (await desk.incidents.get(ref.id)).called
     return Answered(
         Reply(
-            f"I have forgotten our chat about incident {number} "
+            f"I have forgotten our chat about incident {called} "
             f"({_counted(erased.turns)}). We start afresh."
         )
     )

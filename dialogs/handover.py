@@ -22,14 +22,14 @@ _BOT = re.compile(r"28:[0-9a-f-]{36}", re.IGNORECASE)
 
 async def reply(desk: Desk, said: Said, courier: Courier, mention: Mention | None) -> Answered:
     """Prepare the handover for the one who asks, in their own chat only."""
-    ref = await focused(desk, said, mention)
-    if ref is None:
+    focus = await focused(desk, said, mention)
+    if focus is None:
         return await incidents.which(desk)
+    desk, ref = focus
     if said.place.kind == "personal":
         asked = await prepare_handover(desk, said, ref, courier)
         return ask.answered(asked, shareable=False)
-    number = (await desk.incidents.get(ref.id)).number
-    words = f"handover #{number}"
+    words = f"handover #{(await desk.incidents.get(ref.id)).called}"
     sentence = (
         "A handover is prepared for you alone: it may hold what you asked in private. "
         f"Say **{words}** in your own chat with me."

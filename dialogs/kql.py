@@ -64,9 +64,10 @@ def wants_query(text: str) -> bool:
 
 async def reply(desk: Desk, said: Said, courier: Courier, mention: Mention | None) -> Answered:
     """Write a query for what stands behind the word, or for the question as it is."""
-    ref = await focused(desk, said, mention)
-    if ref is None:
+    focus = await focused(desk, said, mention)
+    if focus is None:
         return await incidents.which(desk)
+    desk, ref = focus
     # A word with nothing but an incident behind it asks no question of its own.
     question = "" if mention else _WORD.sub("", said.text.strip()).strip()
     question = question or await playbook_question(desk, ref) or _USUAL
@@ -76,6 +77,7 @@ async def reply(desk: Desk, said: Said, courier: Courier, mention: Mention | Non
 async def _written(
     desk: Desk, said: Said, ref: IncidentRef, question: str, courier: Courier
 ) -> Answered:
+    desk = desk.at(ref.workspace)
     written = await write_query(desk, said, ref, question, courier)
     message: JsonObject = {
         "text": _lead(written),
@@ -96,12 +98,12 @@ async def _written(
 
 
 def _lead(written: Written) -> str:
-    number = written.briefing.case.incident.number
+    called = written.briefing.case.incident.called
     if written.query.refused:
-        return f"I could not write a query for incident {number} that may be run."
+        return f"I could not write a query for incident {called} that may be run."
     if written.query.problems:
-        return f"This query for incident {number} still has problems."
-    return f"A query for incident {number}. Nothing is run or written until you click."
+        return f"This query for incident {called} still has problems."
+    return f"A query for incident {called}. Nothing is run or written until you click."
 
 
 def _link(desk: Desk, said: Said, kql: str) -> str:
@@ -130,8 +132,7 @@ def ran(desk: Desk, done: Ran) -> Answered:
     """The rows on a card, or why there are none; a failed run leaves only its audit."""
     if done.rows is None:
         return Answered(Reply(done.problem), audit=(done.audit,))
-    number = done.proposal.incident_number
-    words = f"Incident {number}: the query returned {counted(done.rows)}."
+    words = f"Incident {done.proposal.called}: the query returned {counted(done.rows)}."
     shown = rows_card(done.rows, done.query, desk.clock.now())
     return Answered(Reply(words, (shown,)), thread=done.thread, turn=done.turn, audit=(done.audit,))
 

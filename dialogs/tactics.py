@@ -14,7 +14,8 @@ from .focus import focused
 
 async def reply(desk: Desk, said: Said, courier: Courier, mention: Mention | None) -> Answered:
     """Explain each tactic of the incident, to be put on it with a click."""
-    ref = await focused(desk, said, mention)
-    if ref is None:
+    focus = await focused(desk, said, mention)
+    if focus is None:
         return await incidents.which(desk)
+    desk, ref = focus
     return answered(await explain_tactics(desk, said, ref, courier))

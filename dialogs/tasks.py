@@ -19,13 +19,14 @@ from .incident import warned
 
 async def reply(desk: Desk, said: Said, courier: Courier, mention: Mention | None) -> Answered:
     """Propose investigation tasks for the incident."""
-    ref = await focused(desk, said, mention)
-    if ref is None:
+    focus = await focused(desk, said, mention)
+    if focus is None:
         return await incidents.which(desk)
+    desk, ref = focus
     proposed = await propose_tasks(desk, said, ref, courier)
-    number = proposed.briefing.case.incident.number
+    called = proposed.briefing.case.incident.called
     message: JsonObject = {
-        "text": f"These are the tasks I propose for incident {number}. "
+        "text": f"These are the tasks I propose for incident {called}. "
         "Nothing is written until you click.",
         "citations": [],
         "by_model": not proposed.note,

@@ -7,6 +7,7 @@ from urllib.parse import urlsplit
 
 from bot.cards import unfurled_card
 from bot.desk.desk import Desk
+from bot.desk.find import find
 from bot.domain.incident import Incident, mentioned
 from bot.domain.people import Analyst
 from bot.domain.rendering import unmarked
@@ -26,13 +27,13 @@ def unfurler(desk: Desk) -> Unfurl:
     """Show what is pasted at this desk; pasting a link asks nothing and leaves no trace."""
 
     async def unfurl(analyst: Analyst, url: str) -> Unfurled:
-        mention = mentioned(url) if _is_portal(url) else None
+        mention = mentioned(url, desk.choices) if _is_portal(url) else None
         if mention is None:
             return Unfurled()
         desk.allowance.request(analyst)
-        incident = await desk.of(analyst).incidents.find(mention)
+        incident = await find(desk.of(analyst), mention, None)
         card = unfurled_card(incident, desk.clock.now())
-        return Unfurled(card, f"Incident {incident.number}", _line(incident))
+        return Unfurled(card, f"Incident {incident.called}", _line(incident))
 
     return unfurl
 

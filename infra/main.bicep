@@ -71,6 +71,9 @@ param kqlCheckers int = 1
 @allowed(['bot', 'analyst'])
 param writeAs string = 'bot'
 
+@description('The id of an action group that alerts go to; empty keeps them in the portal.')
+param actionGroupId string = ''
+
 var managed = empty(botAppId)
 
 resource group 'Microsoft.Resources/resourceGroups@2024-03-01' = {
@@ -91,6 +94,17 @@ module telemetry 'telemetry.bicep' = {
   scope: group
   name: 'telemetry'
   params: { name: name, location: location }
+}
+
+module alerts 'alerts.bicep' = {
+  scope: group
+  name: 'alerts'
+  params: {
+    name: name
+    location: location
+    workspaceId: telemetry.outputs.workspaceId
+    actionGroupId: actionGroupId
+  }
 }
 
 module vault 'vault.bicep' = {

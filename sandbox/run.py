@@ -31,24 +31,28 @@ To see one arrive, say `subscribe` there, then: curl -X POST {base}/incidents
 def settings(port: int) -> Settings:
     """The production settings, pointed at this process; the environment may still set the rest."""
     base = f"http://127.0.0.1:{port}"
-    return overlaid(
-        {
-            "HOST": "127.0.0.1",
-            "PORT": str(port),
-            "BOT_APP_ID": "",
-            "AZURE_OPENAI_BASE_URL": f"{base}/openai/v1/",
-            "AZURE_OPENAI_MODEL": openai.MODEL,
-            "AZURE_OPENAI_API_KEY": "",
-            "ARM_ENDPOINT": base,
-            "LOG_ANALYTICS_ENDPOINT": base,
-            "SENTINEL_WORKSPACES": "",
-            "SENTINEL_SUBSCRIPTION_ID": SUBSCRIPTION,
-            "SENTINEL_RESOURCE_GROUP": RESOURCE_GROUP,
-            "SENTINEL_WORKSPACE": WORKSPACE,
-            "SENTINEL_WORKSPACE_ID": WORKSPACE_ID,
-            "POLL_SECONDS": "2",
-        }
-    )
+    model = {"AZURE_OPENAI_MODEL": openai.MODEL, "AZURE_OPENAI_API_KEY": ""}
+    here = {"HOST": "127.0.0.1", "PORT": str(port), "POLL_SECONDS": "2"}
+    return overlaid({**workspace(base), **model_address(base), **model, **here})
+
+
+def workspace(base: str) -> dict[str, str]:
+    """What points the bot's settings at the workspace and the logs served at `base`."""
+    return {
+        "BOT_APP_ID": "",
+        "ARM_ENDPOINT": base,
+        "LOG_ANALYTICS_ENDPOINT": base,
+        "SENTINEL_WORKSPACES": "",
+        "SENTINEL_SUBSCRIPTION_ID": SUBSCRIPTION,
+        "SENTINEL_RESOURCE_GROUP": RESOURCE_GROUP,
+        "SENTINEL_WORKSPACE": WORKSPACE,
+        "SENTINEL_WORKSPACE_ID": WORKSPACE_ID,
+    }
+
+
+def model_address(base: str) -> dict[str, str]:
+    """What points the bot's settings at the model served at `base`."""
+    return {"AZURE_OPENAI_BASE_URL": f"{base}/openai/v1/"}
 
 
 def add_services(

@@ -89,8 +89,8 @@ class CosmosDouble:
         return self.collections[container].items[(partition,), id]
 
     @asynccontextmanager
-    async def running(self) -> AsyncIterator[CosmosDouble]:
-        app = web.Application(client_max_size=8 * LARGEST)
+    async def running(self, *middlewares: Any) -> AsyncIterator[CosmosDouble]:
+        app = web.Application(client_max_size=8 * LARGEST, middlewares=middlewares)
         app.router.add_route("*", "/{path:.*}", self._answer)
         runner = web.AppRunner(app, access_log=None, shutdown_timeout=1)
         await runner.setup()

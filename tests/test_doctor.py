@@ -24,6 +24,7 @@ from sandbox.world import RESOURCE_GROUP, SUBSCRIPTION, WORKSPACE, WORKSPACE_ID,
 from tests.clock import FakeClock
 from tests.cosmos_double import KEY, CosmosDouble
 from tests.scenario.conftest import _logs
+from tests.scenario.second import HERE, THERE
 
 APP_ID = "99999999-9999-4999-8999-999999999999"
 
@@ -135,6 +136,15 @@ async def test_a_right_that_is_missing_is_named(sandbox: Sandbox) -> None:
     assert "incidents/comments/write" in lacking.said
     assert "incidents/read" not in lacking.said
     assert "Microsoft Sentinel Responder" in lacking.said
+
+
+async def test_each_of_several_workspaces_has_its_own_lines(sandbox: Sandbox) -> None:
+    there = {**THERE, "resource_group": "a-typo"}
+    found = await sandbox.examined(SENTINEL_WORKSPACES=json.dumps([HERE, there]))
+    of = ("Sentinel", "rights", "logs", "schema")
+    assert all(found[f"{each} of contoso"].well for each in of)
+    assert not any(found[f"{each} of fabrikam"].well for each in of)
+    assert "does not find the workspace fabrikam" in found["Sentinel of fabrikam"].said
 
 
 async def test_what_a_role_excludes_is_missing(sandbox: Sandbox) -> None:

@@ -141,16 +141,27 @@ SECRET = [
 ]
 LEFT_OUT = {
     "HOST": "a container listens on all its interfaces by default",
-    "SENTINEL_WORKSPACES": "the four SENTINEL_ settings name the workspace",
+    "SENTINEL_WORKSPACES": "infra/ sets one workspace; docs/deploy.md says how to name several",
     "AZURE_OPENAI_API_KEY": "the bot's identity is asked for, no key",
     "COSMOS_KEY": "the bot's identity is asked for, no key",
     "BOT_OPENID_METADATA": "the public cloud's is the default; Bicep knows no other's",
     "LOG_ANALYTICS_ENDPOINT": "the public cloud's is the default; Bicep knows no other's",
     "TOKEN_SERVICE": "the public cloud's is the default; Bicep knows no other's",
+    **dict.fromkeys(
+        (
+            "OTEL_SDK_DISABLED",
+            "OTEL_TRACES_EXPORTER",
+            "OTEL_METRICS_EXPORTER",
+            "OTEL_EXPORTER_OTLP_ENDPOINT",
+            "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT",
+            "OTEL_EXPORTER_OTLP_METRICS_ENDPOINT",
+        ),
+        "traces and metrics go to Application Insights",
+    ),
     "PROMPTS_DIR": "a SOC's own prompts go into an image of its own",
 }
 # Settings of the contract that a version of the bot need not read.
-CONTRACT = {"OAUTH_CONNECTION", "COSMOS_DATABASE", "APPLICATIONINSIGHTS_CONNECTION_STRING"}
+CONTRACT = {"OAUTH_CONNECTION", "COSMOS_DATABASE"}
 
 
 class Asked(dict[str, str]):
@@ -348,3 +359,26 @@ def test_only_the_gravest_blocks_and_attacks_on_the_model_are_marked() -> None:
     harms = {(each["name"], each["source"]) for each in filters if each["blocking"]}
     kinds = ("Hate", "Sexual", "Violence", "Selfharm")
     assert harms == {(kind, source) for kind in kinds for source in ("Prompt", "Completion")}
+
+
+# --- what is told ------------------------------------------------------------------------------
+
+
+def told_names() -> set[str]:
+    """The metrics and attributes that a query names."""
+    texts = [(INFRA / name).read_text("utf-8") for name in ("alerts.bicep", "workbook.json")]
+    return {each for text in texts for each in re.findall(r"(?:casemate|gen_ai)\.[a-z_.]+", text)}
+
+
+def test_alerts_and_charts_ask_for_what_the_bot_tells() -> None:
+    code = "".join((ROOT / f"bot/{each}.py").read_text("utf-8") for each in ("traced", "measured"))
+    assert len(told_names()) > 6
+    assert sorted(each for each in told_names() if f'"{each}"' not in code) == []
+
+
+def test_six_charts_and_three_alerts_that_reach_somebody() -> None:
+    charts = json.loads((INFRA / "workbook.json").read_text("utf-8"))["items"]
+    assert len([each for each in charts if each["type"] == 3]) == 6
+    rules = [body(each) for each in made("alerts.bicep").values() if "criteria" in str(each)]
+    assert len(rules) == 3
+    assert all(each["properties"]["actions"] for each in rules)

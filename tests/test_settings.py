@@ -41,6 +41,7 @@ ENTRY = {
     "workspace": "sentinel",
     "workspace_id": WORKSPACE,
 }
+SECOND = {**ENTRY, "name": "contoso", "resource_group": "other"}
 
 
 def problems(environment: Mapping[str, str]) -> tuple[str, ...]:
@@ -91,7 +92,8 @@ def test_local_mode_needs_little_and_the_rest_has_defaults() -> None:
     assert chosen.prompts_dir is None
     assert chosen.allowed_tenants == frozenset()
     assert (chosen.incident_webhook_audience, chosen.incident_webhook_callers) == ("", frozenset())
-    assert chosen.workspace == Workspace("sentinel", SUBSCRIPTION, "soc", "sentinel", WORKSPACE)
+    names = ("sentinel", SUBSCRIPTION, "soc", "sentinel", WORKSPACE)
+    assert chosen.workspaces == (Workspace(*names),)
 
 
 def test_with_an_identity_the_bot_serves_everybody_and_lets_in_its_own_tenant() -> None:
@@ -156,17 +158,25 @@ def test_with_an_identity_the_bot_serves_everybody_and_lets_in_its_own_tenant() 
         ("TASKS_ALSO_AS_COMMENT", "", "tasks_also_as_comment", False),
         ("POLL_SECONDS", "0", "local_mode", True),
         ("WRITE_AS", "bot", "local_mode", True),
-        ("SENTINEL_WORKSPACES", json.dumps([ENTRY]), "workspace", Workspace(**ENTRY)),
+        ("SENTINEL_WORKSPACES", json.dumps([ENTRY]), "workspaces", (Workspace(**ENTRY),)),
         (
             "SENTINEL_WORKSPACES",
             json.dumps([{**ENTRY, "name": ""}]),
-            "workspace",
-            Workspace(**{**ENTRY, "name": "sentinel"}),
+            "workspaces",
+            (Workspace(**{**ENTRY, "name": "sentinel"}),),
         ),
     ],
 )
 def test_what_a_value_means(setting: str, value: str, name: str, meant: object) -> None:
     assert getattr(Settings.from_env({**LOCAL, setting: value}), name) == meant
+
+
+def test_several_workspaces_are_told_apart_by_their_names() -> None:
+    chosen = Settings.from_env(listed(ENTRY, SECOND))
+    assert [(each.name, each.several) for each in chosen.workspaces] == [
+        ("soc-emea", True),
+        ("contoso", True),
+    ]
 
 
 def test_a_managed_identity_needs_no_secret() -> None:
@@ -195,6 +205,8 @@ def test_values_go_before_the_process_environment(monkeypatch: pytest.MonkeyPatc
         monkeypatch.setenv(name, value)
     assert from_process().port == 4000
     assert overlaid({"PORT": "5000"}).port == 5000
+    assert overlaid({}, {"PORT": "6000", "POLL_SECONDS": "7"}).port == 4000
+    assert overlaid({}, {"PORT": "6000", "POLL_SECONDS": "7"}).poll_seconds == 7
 
 
 # --- what is wrong -------------------------------------------------------------------------------
@@ -254,7 +266,14 @@ def test_values_go_before_the_process_environment(monkeypatch: pytest.MonkeyPatc
         ("SENTINEL_WORKSPACES", "[]", "is not a JSON list of workspaces"),
         ("SENTINEL_WORKSPACES", "[" * 100_000, "is not a JSON list of workspaces"),
         ("SENTINEL_WORKSPACES", "[5]", "must hold objects"),
-        ("SENTINEL_WORKSPACES", json.dumps([ENTRY, ENTRY]), "this version serves one workspace"),
+        (
+            "SENTINEL_WORKSPACES",
+            json.dumps([ENTRY, {**SECOND, "name": "SOC-EMEA"}]),
+            "same name twice: soc-emea",
+        ),
+        ("SENTINEL_WORKSPACES", json.dumps([ENTRY, {**ENTRY, "name": "b"}]), "one workspace twice"),
+        ("SENTINEL_WORKSPACES", json.dumps([ENTRY, {**SECOND, "name": "a\n#1"}]), "name must be"),
+        ("SENTINEL_WORKSPACES", json.dumps([ENTRY, 5]), "must hold objects"),
         (
             "SENTINEL_WORKSPACES",
             json.dumps([{**ENTRY, "workspace": None}]),
@@ -404,6 +423,8 @@ def test_no_secret_is_in_an_error(setting: str) -> None:
 # --- anything ------------------------------------------------------------------------------------
 
 NAMES = [
+    "APPLICATIONINSIGHTS_CONNECTION_STRING OTEL_SDK_DISABLED OTEL_TRACES_EXPORTER",
+    "OTEL_METRICS_EXPORTER OTEL_EXPORTER_OTLP_ENDPOINT",
     "HOST PORT BOT_APP_ID BOT_APP_TYPE BOT_TENANT_ID BOT_APP_PASSWORD BOT_OPENID_METADATA",
     "ENTRA_AUTHORITY ALLOWED_TENANT_IDS SOC_TEAM_ID AZURE_OPENAI_BASE_URL AZURE_OPENAI_MODEL",
     "AZURE_OPENAI_API_KEY ARM_ENDPOINT LOG_ANALYTICS_ENDPOINT STORE_URL POLL_SECONDS ENRICH",
@@ -443,4 +464,4 @@ def test_any_environment_gives_settings_or_says_what_is_wrong(
         known = {*base, *odd, *LOCAL, *PUBLIC, *" ".join(NAMES).split()}
         assert all(line.split()[0].rstrip(":") in known for line in error.problems)
     else:
-        assert chosen.workspace.workspace and chosen.model_base_url.endswith("/")
+        assert chosen.workspaces[0].workspace and chosen.model_base_url.endswith("/")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -107,6 +108,7 @@ class CosmosStore(Claims, Proposals):
             "stamp": stamp(turn.asked, next(self._numbers)),
             "age": micros(turn.asked),
             "ttl": self._seconds,
+            **({"folded": micros(turn.fold.first)} if turn.fold else {}),
         }
 
     async def turns(self, thread: Thread, limit: int) -> tuple[Turn, ...]:
@@ -216,6 +218,7 @@ class CosmosStore(Claims, Proposals):
         """
         old, old_news = now - keep, now - max(keep, NEWS)
         await self._sweep_proposals(old)
+        await self._sweep_folds(old)
         for container, age, before in (
             (CONVERSATIONS, "age", old),
             (HISTORY, "age", old),
@@ -224,6 +227,14 @@ class CosmosStore(Claims, Proposals):
         ):
             found = await self._db.find(container, f"c.{age} < @before", before=micros(before))
             await self._db.delete_all(container, found, as_read=True)
+
+    async def _sweep_folds(self, before: datetime) -> None:
+        """A fold is not kept longer than what it was made from; its turn stays."""
+        text = "SELECT * FROM c WHERE c.folded < @before"
+        for item in await self._db.query(HISTORY, text, before=micros(before)):
+            bare = packed(replace(turn_of(unpacked(item["turn"])), fold=None))
+            key = [item[each] for each in HISTORY.keys]
+            await self._db.patch(HISTORY, item["id"], key, {"/turn": bare, "/folded": None})
 
 
 def _history(thread: Thread) -> list[str]:

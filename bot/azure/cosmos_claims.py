@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
+from ..domain.lease import Watched
 from ..errors import StoreError
 from ..ports import Claim, JsonObject, Outcome
 from .cosmos_calls import OK
@@ -37,6 +38,7 @@ class Claims(CosmosTrail):
     def __init__(self, database: Database, seconds: int) -> None:
         super().__init__(database, seconds)
         self._held: dict[tuple[str, str], list[str]] = {}
+        self._watched = Watched()
 
     async def accept(self, claim: Claim) -> bool:
         """Keep an activity; False when its key was accepted before in its conversation."""
@@ -77,32 +79,46 @@ class Claims(CosmosTrail):
         partition = [bounded(conversation)]
         waiting = await self._db.query(
             CONVERSATIONS,
-            "SELECT TOP 20 c.id, c.until FROM c WHERE c.open = true ORDER BY c.seq",
+            "SELECT TOP 20 c.id, c.key, c.owner, c.until FROM c WHERE c.open = true ORDER BY c.seq",
             partition,
         )
         # A number is drawn before its claim is kept: an older claim may show up after a younger.
-        if not waiting or any(each["until"] > micros(now) for each in waiting):
+        if not waiting or any(self._runs(each, now, lease) for each in waiting):
             return None
+        until, read = micros(now + lease), waiting[0]
         status, item = await self._db.patch(
             CONVERSATIONS,
-            waiting[0]["id"],
+            read["id"],
             partition,
-            {"/owner": owner, "/until": micros(now + lease)},
+            {"/owner": owner, "/until": until},
             plus_one="/attempts",
-            where=f"c.open = true AND c.until <= {micros(now)}",
+            where=f"c.open = true AND c.owner = {literal(read['owner'])}"
+            f" AND c.until = {read['until']}",
         )
         if status is not OK:
             return None
+        self._watched.saw(item["key"], owner, until, now + lease)
         await self._keep(_left(item))
         self._held[owner, item["key"]] = [item["id"], *partition]
         progress = {each: unpacked(text) for each, text in item["progress"].items()}
         body, accepted = unpacked(item["body"]), moment(item["accepted"])
         return Claim(item["key"], conversation, body, accepted, item["attempts"], progress)
 
-    async def renew(self, owner: str, now: datetime, lease: timedelta) -> None:
+    def _runs(self, claim: JsonObject, now: datetime, lease: timedelta) -> bool:
+        """Say whether somebody holds a claim, and is alive."""
+        holder = claim["owner"]
+        return bool(holder) and not self._watched.ran_out(
+            claim["key"], holder, claim["until"], now, lease
+        )
+
+    async def renew(self, owner: str, now: datetime, lease: timedelta) -> tuple[str, ...]:
         """Extend all leases that `owner` holds: those just run out too, if nobody took over."""
-        values = {"/until": micros(now + lease)}
-        await asyncio.gather(*(self._change(*held, values) for held in self._of(owner)))
+        held, until = self._of(owner), micros(now + lease)
+        renewed = await asyncio.gather(*(self._change(*each, {"/until": until}) for each in held))
+        keys = tuple(key for (_, key), kept in zip(held, renewed, strict=True) if kept)
+        for key in keys:
+            self._watched.saw(key, owner, until, now + lease)
+        return keys
 
     async def note(self, key: str, owner: str, progress: JsonObject) -> bool:
         """Merge into a claim's progress, name by name; False when `owner` does not hold it."""
@@ -142,13 +158,13 @@ class Claims(CosmosTrail):
         for each in held:
             self._held.pop(each, None)
 
-    async def waiting(self, now: datetime) -> tuple[str, ...]:
+    async def waiting(self, now: datetime, lease: timedelta) -> tuple[str, ...]:
         """Conversations where a claim is open and nobody holds one, longest waiting first."""
         held, first = set[str](), dict[str, str]()
         for each in await self._open():
             conversation = each["named"]
             first[conversation] = min(each["stamp"], first.get(conversation, each["stamp"]))
-            if each["until"] > micros(now):
+            if self._runs(each, now, lease):
                 held.add(conversation)
         return tuple(each for each in sorted(first, key=first.__getitem__) if each not in held)
 
@@ -156,9 +172,15 @@ class Claims(CosmosTrail):
         """Count unfinished claims."""
         return len(await self._open())
 
+    async def oldest(self) -> datetime | None:
+        """When the oldest unfinished claim was accepted."""
+        stamps = [each["stamp"] for each in await self._open()]
+        return moment(int(min(stamps).partition(".")[0])) if stamps else None
+
     async def _open(self) -> list[JsonObject]:
         return await self._db.query(
-            CONVERSATIONS, "SELECT c.named, c.stamp, c.until FROM c WHERE c.open = true"
+            CONVERSATIONS,
+            "SELECT c.named, c.stamp, c.key, c.owner, c.until FROM c WHERE c.open = true",
         )
 
     async def _commit(self, outcome: Outcome, owner: str, left: Left) -> bool:

@@ -51,7 +51,7 @@ CONVERSATIONS = Container(
 HISTORY = Container(
     "history",
     ("tenant", "analyst", "incident"),
-    ("tenant", "analyst", "stamp", "age"),
+    ("tenant", "analyst", "stamp", "age", "folded"),
 )
 PROPOSALS = Container(
     "proposals",

@@ -12,6 +12,7 @@ from datetime import datetime, timedelta
 
 from ..domain.announcement import Announcement, Subscription
 from ..domain.incident import IncidentRef
+from ..domain.lease import Watched
 from ..errors import StoreError
 from ..ports import JsonObject
 from ..records import subscription_of
@@ -31,6 +32,7 @@ class CosmosOutbox:
     def __init__(self, database: Database, seconds: int) -> None:
         self._db = database
         self._seconds = seconds
+        self._watched = Watched()
         self._numbers = numbered()
 
     # --- places ------------------------------------------------------------------------------
@@ -126,9 +128,15 @@ class CosmosOutbox:
 
     async def waiting(self, now: datetime) -> tuple[str, ...]:
         """Places where something is to be sent or edited now."""
+        return tuple(dict.fromkeys(item["conversation"] for item in await self._due(now)))
+
+    async def depth(self, now: datetime) -> int:
+        """Count what is to be sent or edited now, in all places."""
+        return len(await self._due(now))
+
+    async def _due(self, now: datetime) -> list[JsonObject]:
         text = "SELECT c.conversation FROM c WHERE c.pending = true AND c.due <= @now"
-        items = await self._db.query(OUTBOX, text, now=micros(now))
-        return tuple(dict.fromkeys(item["conversation"] for item in items))
+        return await self._db.query(OUTBOX, text, now=micros(now))
 
     async def pending(self, place: str, now: datetime, limit: int) -> tuple[Announcement, ...]:
         """What is to be sent or edited in a place, first seen first."""
@@ -179,13 +187,24 @@ class CosmosOutbox:
     async def lease(self, name: str, owner: str, now: datetime, span: timedelta) -> bool:
         """Take or extend a lease; False while another owner's runs."""
         id, until = named("lease", name), micros(now + span)
-        values: JsonObject = {"/owner": owner, "/until": until, "/age": until}
-        where = f"c.owner = {literal(owner)} OR c.until <= {micros(now)}"
-        status, _ = await self._db.patch(DOCUMENTS, id, [id], values, where=where)
-        if status is not NOT_FOUND:
-            return status is OK
-        first: JsonObject = {"id": id, "part": id, "owner": owner, "until": until, "age": until}
-        return await self._db.create(DOCUMENTS, {**first, "ttl": self._seconds})
+        # Who gives it back is nobody: then anybody may have it.
+        values: JsonObject = {"/owner": owner if span else "", "/until": until, "/age": until}
+        free = f"c.owner = {literal(owner)} OR c.owner = {literal('')}"
+        status, _ = await self._db.patch(DOCUMENTS, id, [id], values, where=free)
+        if status is NOT_FOUND:
+            first = {"id": id, "part": id, "owner": owner, "until": until, "age": until}
+            taken = await self._db.create(DOCUMENTS, {**first, "ttl": self._seconds})
+        elif status is not OK and (there := await self._db.read(DOCUMENTS, id, [id])) is not None:
+            holder = (there["owner"], there["until"])
+            if not self._watched.ran_out(name, *holder, now, span):
+                return False
+            same = f"c.owner = {literal(holder[0])} AND c.until = {holder[1]}"
+            taken = (await self._db.patch(DOCUMENTS, id, [id], values, where=same))[0] is OK
+        else:
+            taken = status is OK
+        if taken:
+            self._watched.saw(name, owner, until, now + span)
+        return taken
 
     async def let_go(self, owner: str) -> None:
         """Give up all leases of an owner."""

@@ -152,10 +152,13 @@ class AzureChatModel:
             body = self._body(messages, limit, wanted)
             try:
                 async with aclosing(self._events(body, patience)) as events:
-                    async for event in events:
-                        if piece := answer.add(event):
+                    async for arrived in events:
+                        piece, failed = answer.add_all(arrived)
+                        if piece:
                             yield piece
                             patience.heard()
+                        if failed is not None:
+                            raise failed
                         if answer.finish:
                             patience.finished()
                 if answer.finish:
@@ -166,7 +169,7 @@ class AzureChatModel:
                     return  # the answer is whole; only its bill or its last bytes are missing
                 member = failure.unknown_member
                 if member in body:
-                    _LOG.warning("left out %s from now on: %s", member, failure.detail[:200])
+                    _LOG.warning("left out %s from now on: the model does not know it", member)
                     self._not_known.add(member)
                     continue
                 wait = None if answer.begun else patience.wait(failure)
@@ -175,13 +178,8 @@ class AzureChatModel:
                 await self._clock.sleep(wait)
 
     def _give_up(self, failure: Failure, answer: Answer) -> ModelError:
-        _LOG.warning(
-            "model %s: status %s, code %s: %s",
-            self._model,
-            failure.status,
-            failure.code,
-            failure.detail[:200],
-        )
+        # Some servers repeat what they were sent in what they say of it: that is not logged.
+        _LOG.warning("model %s: status %s, code %s", self._model, failure.status, failure.code)
         return to_error(failure, begun=answer.begun, silence=self._silence)
 
     def _body(
@@ -204,7 +202,9 @@ class AzureChatModel:
             body["response_format"] = {"type": "json_schema", "json_schema": wanted}
         return {name: value for name, value in body.items() if name not in self._not_known}
 
-    async def _events(self, body: JsonObject, patience: Patience) -> AsyncGenerator[JsonObject]:
+    async def _events(
+        self, body: JsonObject, patience: Patience
+    ) -> AsyncGenerator[list[JsonObject]]:
         """One attempt: yield what the server says; raises Failure. Closing it hangs up."""
         await self._ready()
         import httpx2

@@ -38,7 +38,11 @@ _QUICK_WAITS = (0.5, 1.5)
 _TAIL = 2.0  # seconds for the usage and the end of a stream whose answer is complete
 _UNTOLD = 60.0
 _RATE_CODES = {"429", "rate_limit_exceeded", "too_many_requests", "ratelimitreached"}
-_CONTEXT_CODES = {"context_length_exceeded", "string_above_max_length"}
+_CONTEXT_CODES = {
+    "context_length_exceeded",
+    "string_above_max_length",
+    "exceed_context_size_error",  # llama.cpp's
+}
 _MODEL_CODES = {"deploymentnotfound", "model_not_found", "operationnotsupported", "unknown_model"}
 _CATEGORY = re.compile(r"[a-z][a-z0-9_]{0,39}")
 _WAIT = re.compile(
@@ -161,7 +165,10 @@ def read_failure(status: int, error: Any, headers: Mapping[str, str]) -> Failure
     `error` is the content of the `error` member; services also send plain text or nothing.
     """
     fields = cast(dict[str, Any], error) if isinstance(error, dict) else {"message": error}
-    code = str(fields.get("code") or fields.get("type") or "").lower()[:100]
+    code = fields.get("code")
+    if not code or isinstance(code, int):  # llama.cpp repeats the status there
+        code = fields.get("type") or code or ""
+    code = str(code).lower()[:100]
     message = unmarked(str(fields.get("message") or "")[:2000], 2000)
     return Failure(
         status or _status_in_stream(fields, code),

@@ -275,7 +275,7 @@ class Sentinel:
     def _incident(self, data: JsonObject) -> Incident:
         if not NAME.fullmatch(name_of(data)):
             raise SentinelDown(_UNREADABLE)
-        return read.to_incident(data, self._workspace.name, loopback=self._loopback)
+        return read.to_incident(data, self._workspace, loopback=self._loopback)
 
 
 def _object(answer: Answer) -> JsonObject:

@@ -17,7 +17,7 @@ from urllib.parse import quote, urlsplit
 import orjson
 
 from ..domain.endpoint import is_loopback_host
-from ..domain.incident import Alert, Comment, Entity, Incident, IncidentRef, Task
+from ..domain.incident import Alert, Comment, Entity, Incident, IncidentRef, Task, Workspace
 from ..ports import JsonObject
 
 NAME = re.compile(r"[0-9A-Za-z-]{1,64}")
@@ -85,14 +85,14 @@ def to_list(value: Any) -> list[Any]:
     return cast(list[Any], value) if isinstance(value, list) else []
 
 
-def to_incident(data: JsonObject, workspace: str, loopback: bool = False) -> Incident:
+def to_incident(data: JsonObject, workspace: Workspace, loopback: bool = False) -> Incident:
     """Read an incident; `loopback` lets its link point at this machine (the sandbox)."""
     props = to_object(data.get("properties"))
     more = to_object(props.get("additionalData"))
     owner = to_object(props.get("owner"))
     labels = (_text(to_object(label).get("labelName")) for label in to_list(props.get("labels")))
     return Incident(
-        ref=IncidentRef(workspace, name_of(data)),
+        ref=IncidentRef(workspace.name, name_of(data)),
         number=_count(props.get("incidentNumber")),
         title=_text(props.get("title")),
         severity=_text(props.get("severity")),
@@ -117,6 +117,7 @@ def to_incident(data: JsonObject, workspace: str, loopback: bool = False) -> Inc
         url=_link(more.get("providerIncidentUrl"), loopback)
         or _link(props.get("incidentUrl"), loopback),
         merged_into=_count(more.get("mergedIncidentNumber")),
+        where=workspace.name if workspace.several else "",
     )
 
 

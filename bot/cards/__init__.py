@@ -2,7 +2,7 @@
 
 from ._parts import MAX_BYTES, Card, size
 from .act import close_card
-from .chat import help_card, history_card, link_card
+from .chat import choice_card, help_card, history_card, link_card
 from .digest import digest_card
 from .incident import incident_card, incidents_card, unfurled_card
 from .proposal import MAX_TASKS, answer_card, tasks_card
@@ -14,6 +14,7 @@ __all__ = [
     "MAX_TASKS",
     "Card",
     "answer_card",
+    "choice_card",
     "close_card",
     "digest_card",
     "help_card",

@@ -24,7 +24,7 @@ def origin(proposal: Proposal, share: int) -> Card:
     limit = min(40, share)
     source = proposal.provenance
     parts = [
-        f"Incident {proposal.incident_number}",
+        f"Incident {proposal.called}",
         plain(source.model, limit),
         f"prompt {plain(source.prompt, limit)}" if source.prompt else "",
         counted(len(source.evidence), "piece of evidence", "pieces of evidence"),

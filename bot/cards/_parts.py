@@ -21,7 +21,7 @@ MAX_BYTES = 24_000
 # even if each character takes twelve bytes of JSON.
 _SHARES = (
     10_000, 9_000, 8_000, 7_000, 6_000, 4_500, 3_000, 2_000, 1_500,
-    1_000, 700, 450, 300, 200, 120, 70, 40, 20, 8,
+    1_000, 700, 450, 300, 200, 120, 70, 40, 20, 8, 4,
 )  # fmt: skip
 
 _SEVERITIES = {"high": "attention", "medium": "warning", "low": "accent"}
@@ -29,8 +29,10 @@ _SEVERITIES = {"high": "attention", "medium": "warning", "low": "accent"}
 
 def size(card: Card) -> int:
     """Count a card's bytes in whichever is larger: UTF-16, as Teams counts, or escaped JSON."""
-    utf16 = json.dumps(card, ensure_ascii=False).encode("utf-16-le", "surrogatepass")
-    return max(len(json.dumps(card)), len(utf16))
+    text = json.dumps(card, ensure_ascii=False)
+    if text.isascii():
+        return 2 * len(text)
+    return max(len(json.dumps(card)), len(text.encode("utf-16-le", "surrogatepass")))
 
 
 def fitted(build: Callable[[int], Card], longest: int = 1_500) -> Card:

@@ -30,7 +30,7 @@ def close_card(incident: Incident) -> Card:
 
     def build(share: int) -> Card:
         body = [
-            title(f"Close incident {incident.number}"),
+            title(f"Close incident {incident.called}"),
             subtle(plain(incident.title, min(150, share)), spacing="none"),
             *_verdicts(),
         ]

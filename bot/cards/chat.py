@@ -27,6 +27,7 @@ _WORDS = (
     ("reset", "forget this incident's chat"),
     ("forget me", "delete all I keep about your chats"),
 )
+_IN_A_ROW = 3
 # In rows: four side by side do not fit on a phone.
 _BUTTONS = (
     (("Incidents", "incidents"), ("Summary", "summary"), ("Tasks", "tasks")),
@@ -34,15 +35,19 @@ _BUTTONS = (
 )
 
 
-def help_card() -> Card:
-    """Show the words that do something; the buttons say them."""
+def help_card(workspaces: Sequence[str] = ()) -> Card:
+    """Show the words that do something; the buttons say them.
+
+    `workspaces` names those to choose from, where there are several.
+    """
+    placed = [("… in NAME", f"which workspace: {', '.join(workspaces)}")] if workspaces else []
     body = [
         title("Ask me about a Sentinel incident"),
         text(
             "Name one, as in “What is known about the account in incident 42?”, "
             "and ask on. Nothing is written to Sentinel until you click."
         ),
-        facts(_WORDS),
+        facts([*_WORDS, *placed]),
         *(action_set([say(label, word) for label, word in row]) for row in _BUTTONS),
     ]
     return card(body)
@@ -53,13 +58,19 @@ def link_card(label: str, url: str) -> Card:
     return card([], open_link(label, url))
 
 
+def choice_card(choices: Sequence[tuple[str, str]]) -> Card:
+    """Show what there is to choose from: what each button is called, and what it says."""
+    rows = [choices[start : start + _IN_A_ROW] for start in range(0, len(choices), _IN_A_ROW)]
+    return card([action_set([say(label, words) for label, words in row]) for row in rows])
+
+
 def history_card(turns: Sequence[Turn], incident: Incident, now: datetime) -> Card:
     """Show what an analyst asked about an incident, `turns` and card oldest first."""
     shown = turns[-MAX_TURNS:]
 
     def build(share: int) -> Card:
         body = [
-            title(f"Your questions about incident {incident.number}"),
+            title(f"Your questions about incident {incident.called}"),
             subtle(plain(incident.title, min(150, share)), spacing="none"),
         ]
         if not turns:

@@ -24,9 +24,7 @@ def digest_card(incidents: Sequence[Incident], now: datetime) -> Card:
         for start in range(0, len(ranked), _IN_A_ROW):
             group = ranked[start : start + _IN_A_ROW]
             body += [_line(each, now, share) for each in group]
-            body.append(
-                action_set([say(str(each.number), f"incident {each.number}") for each in group])
-            )
+            body.append(action_set([say(each.called, f"incident {each.called}") for each in group]))
         return card(body)
 
     return fitted(build)
@@ -43,4 +41,4 @@ def _line(incident: Incident, now: datetime, share: int) -> Card:
     old = f" · {age(incident.created, now)}" if incident.created else ""
     state = "" if incident.status == "New" else f" · {plain(incident.status, min(20, share))}"
     words = plain(incident.title, min(70, share))
-    return text(f"{incident.number} · **{severity}**{state}{old} · {words}", spacing="small")
+    return text(f"{incident.called} · **{severity}**{state}{old} · {words}", spacing="small")

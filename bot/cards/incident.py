@@ -52,7 +52,7 @@ def incident_card(
     def build(share: int) -> Card:
         body = [
             *notices(warnings, "", share),
-            title(f"Incident {incident.number}"),
+            title(f"Incident {incident.called}"),
             text(plain(incident.title, min(300, share)) or _UNTITLED, spacing="small"),
             beside([_severity(incident, share)], [text(_status(incident, share))]),
             facts(_facts(case, incident, now, share)),
@@ -61,8 +61,8 @@ def incident_card(
             *(playbook_blocks(prepared, writes, share) if prepared else []),
         ]
         buttons = [
-            say("Summary", f"summary #{incident.number}"),
-            say("Tasks", f"tasks #{incident.number}"),
+            say("Summary", f"summary #{incident.called}"),
+            say("Tasks", f"tasks #{incident.called}"),
             *open_link("Open in Sentinel", incident.url),
         ]
         return card(body, buttons)
@@ -77,7 +77,7 @@ def unfurled_card(incident: Incident, now: datetime) -> Card:
     bot is in (docs: link-unfurling).
     """
     shown = incident_card(incident, now)
-    as_of = f"As of {moment(now, now)}. To work on it, say **incident {incident.number}** to me."
+    as_of = f"As of {moment(now, now)}. To work on it, say **incident {incident.called}** to me."
     body = [each for each in shown["body"] if each["type"] != "ActionSet"]
     made = card([*body, subtle(as_of)], open_link("Open in Sentinel", incident.url))
     return made | {"version": "1.3"}
@@ -102,7 +102,7 @@ def _row(incident: Incident, now: datetime, share: int) -> Card:
     owner = plain(incident.owner, min(60, share)) or _NOBODY
     old = f" · {age(incident.created, now)}" if incident.created else ""
     lines = [
-        _severity(incident, share, f"{incident.number} · "),
+        _severity(incident, share, f"{incident.called} · "),
         text(plain(incident.title, min(120, share)) or _UNTITLED, spacing="none"),
         subtle(f"{_status(incident, share)} · {owner}{old}", spacing="none"),
     ]

@@ -76,7 +76,7 @@ def tasks_card(proposal: Proposal, writes: Sequence[Write], warnings: Sequence[s
     def build(share: int) -> Card:
         body = [
             *notices(warnings, "", share),
-            title(f"Proposed tasks for incident {proposal.incident_number}"),
+            title(f"Proposed tasks for incident {proposal.called}"),
         ]
         for index, item in enumerate(items):
             body.append(_task(proposal, index, item, written(writes, "task", index), share))

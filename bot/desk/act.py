@@ -76,7 +76,7 @@ async def carry_out(
     if not done:
         trail = await _trail(desk, after.ref, act)
     else:
-        await desk.changed(ref.id)
+        await desk.changed(ref)
     earlier = _setter(trail, act, seen[0] if done else after)
     return Acted(act, seen[0], after, desk.clock.now(), done, earlier)
 
@@ -151,7 +151,7 @@ async def _overtaken(
             value = plain(act.property_of(read), 60) or "nobody"
             changed += f"; the {CHANGES[act.what]} is now {value}"
     return SentinelConflict(
-        f"Incident {read.number}: {changed}. I changed nothing. "
+        f"Incident {read.called}: {changed}. I changed nothing. "
         "To change it all the same, please try again."
     )
 
@@ -163,15 +163,18 @@ def who_did(item: AuditItem, now: datetime) -> str:
 
 def did(item: AuditItem) -> str:
     """Say of an act in the audit who did what."""
-    after = plain(str(item.detail["after"]), 60)
-    what = {
+    return f"{plain(item.analyst_name, 60)} {deed(item, plain(str(item.detail['after']), 60))}"
+
+
+def deed(item: AuditItem, after: str) -> str:
+    """Say of an act in the audit what was done; `after` is the new value, fit to be shown."""
+    return {
         "assign": "took it",
         "close": "closed it",
         "reopen": "reopened it",
         "severity": f"set the severity to {after}",
         "status": f"set the status to {after}",
     }[item.detail["what"]]
-    return f"{plain(item.analyst_name, 60)} {what}"
 
 
 def ago(span: timedelta) -> str:

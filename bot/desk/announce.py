@@ -24,7 +24,7 @@ from ..domain.announcement import (
 )
 from ..domain.incident import Incident, IncidentRef
 from ..domain.people import Place
-from ..domain.proposal import Proposal, Write, playbook_id
+from ..domain.proposal import Proposal, Write
 from ..domain.recent import Recent
 from ..ports import Reply
 from .desk import Desk
@@ -78,10 +78,9 @@ class Announcements:
             ]
         if not known and not places:
             return False
-        tasks = len(await self._desk.incidents.tasks(incident.ref.id)) if known else 0
-        state = state_of(
-            incident, tasks, prepared_state(await prepared_for(self._desk, incident.ref))
-        )
+        desk = self._desk.at(incident.ref.workspace)
+        tasks = len(await desk.incidents.tasks(incident.ref.id)) if known else 0
+        state = state_of(incident, tasks, prepared_state(await prepared_for(desk, incident.ref)))
         return await outbox.notice(incident.ref, state, places, now)
 
     async def gone(self, ref: IncidentRef) -> bool:
@@ -98,7 +97,8 @@ class Announcements:
         known = self._noticed.get(each.incident)
         if known is not None and line_of(known) == line_state(each.wanted):
             return known
-        return await self._desk.incidents.get(each.incident.id)
+        desk = self._desk.at(each.incident.workspace)
+        return await desk.incidents.get(each.incident.id)
 
 
 Prepared = tuple[Proposal | None, tuple[Write, ...]]
@@ -106,8 +106,9 @@ Prepared = tuple[Proposal | None, tuple[Write, ...]]
 
 async def prepared_for(desk: Desk, ref: IncidentRef) -> Prepared:
     """What the playbook prepared for an incident, and what of it was put there."""
-    prepared = await desk.store.proposal(playbook_id(ref))
-    return prepared, await desk.store.writes(playbook_id(ref)) if prepared else ()
+    id = desk.playbook_id(ref)
+    prepared = await desk.store.proposal(id)
+    return prepared, await desk.store.writes(id) if prepared else ()
 
 
 def prepared_state(prepared: Prepared) -> str:
@@ -120,6 +121,7 @@ def _hears(subscription: Subscription, incident: Incident, now: datetime) -> boo
     created = incident.created or now
     return (
         not subscription.retired
+        and subscription.workspace in ("", incident.ref.workspace)
         and reaches(incident.severity, subscription.floor)
         and created >= max(subscription.since - BEFORE, now - NEWS)
     )

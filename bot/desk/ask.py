@@ -10,12 +10,13 @@ from contextlib import aclosing
 from dataclasses import dataclass, replace
 from typing import TypeVar
 
-from ..domain.budget import ANSWER_TOKENS, EVIDENCE_TOKENS, HISTORY_TOKENS, SHARED_TOKENS
+from ..domain.budget import ANSWER_TOKENS, EVIDENCE_TOKENS, SHARED_TOKENS
 from ..domain.evidence import Entry, Evidence, fence, joined, milder, within
+from ..domain.fold import as_notes
 from ..domain.incident import CaseFile, IncidentRef
 from ..domain.injection import shielded
 from ..domain.proposal import Item, Proposal, ProposalKind, Provenance
-from ..domain.transcript import Message, Thread, Turn, conversation, newest_that_fit
+from ..domain.transcript import Message, Thread, Turn, conversation
 from ..errors import (
     AnswerCut,
     AnswerFiltered,
@@ -30,12 +31,12 @@ from .alone import alone
 from .audit import accounted, question_item
 from .desk import Desk, new_id, new_marker
 from .fallback import playbook_answer
+from .past import NOTHING, Past, recall
 
 log = logging.getLogger(__name__)
 
 M = TypeVar("M", bound="Material")
 
-MAX_TURNS = 40
 _QUERY = re.compile(r"^[ \t]*(?:```|~~~)[ \t]*(?:kql|kusto)\b", re.IGNORECASE | re.MULTILINE)
 _UNCHECKED = (
     "The query in this answer was not checked against this workspace. Press “Write a query” for "
@@ -50,7 +51,7 @@ class Material:
     case: CaseFile
     evidence: Evidence
     warnings: tuple[str, ...]
-    turns: tuple[Turn, ...] = ()
+    past: Past = NOTHING
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -92,9 +93,7 @@ async def brief(desk: Desk, said: Said, ref: IncidentRef, also: Sequence[Entry] 
     Raises SentinelError.
     """
     thread = Thread(said.analyst.tenant, said.analyst.id, ref)
-    studied, turns = await asyncio.gather(
-        desk.cases.study(ref.id, desk.count), desk.store.turns(thread, MAX_TURNS)
-    )
+    studied, past = await asyncio.gather(desk.cases.study(ref.id, desk.count), recall(desk, thread))
     evidence = studied.evidence
     if also:
         shared = joined(evidence, "shared", also)
@@ -104,7 +103,7 @@ async def brief(desk: Desk, said: Said, ref: IncidentRef, also: Sequence[Entry] 
         thread=thread,
         case=studied.case,
         evidence=evidence,
-        turns=newest_that_fit(turns, HISTORY_TOKENS),
+        past=past,
         warnings=studied.warnings,
     )
 
@@ -114,16 +113,17 @@ def request(desk: Desk, material: Material, question: str, tables: str = "") -> 
 
     `tables` says what the workspace's tables are, where a query is wanted.
     """
-    marker = new_marker()
-    fenced = fence(material.evidence, marker, desk.clock.now())
+    fenced = fence(material.evidence, new_marker(), desk.clock.now())
     given = [tables, fenced] if tables else [fenced]
-    return conversation(desk.prompts["system"].text, given, material.turns, question, marker)
+    past = material.past
+    notes = as_notes(past.fold) if past.fold else ""
+    return conversation(desk.prompts["system"].text, notes, past.turns, given, question)
 
 
 def tamed(material: M) -> M:
-    """The same with less that a content filter may object to: milder evidence, no rows of logs."""
-    turns = tuple(replace(turn, data="") for turn in material.turns)
-    return replace(material, evidence=milder(material.evidence), turns=turns)
+    """The same with less that a filter may object to: milder evidence, no rows, no notes."""
+    turns = tuple(replace(turn, data="") for turn in material.past.turns)
+    return replace(material, evidence=milder(material.evidence), past=Past(turns))
 
 
 def alarmed(material: M, struck: Sequence[str]) -> M:
@@ -176,7 +176,7 @@ async def _write(
         await _stream(desk, request(desk, tamed(briefing), question), courier, draft)
     except ContextTooLong:
         less = within(briefing.evidence, desk.count, EVIDENCE_TOKENS // 3)
-        short = replace(briefing, evidence=less, turns=())
+        short = replace(briefing, evidence=less, past=NOTHING)
         await _stream(desk, request(desk, short, question), courier, draft)
 
 
@@ -204,6 +204,7 @@ def proposal(
         conversation=said.place.conversation,
         incident=briefing.thread.incident,
         incident_number=briefing.case.incident.number,
+        where=briefing.case.incident.where,
         items=tuple(items),
         provenance=Provenance(
             asked_by=said.analyst.name,
@@ -227,29 +228,34 @@ def audited(
     return replace(item, detail=detail, incident_number=briefing.case.incident.number)
 
 
-def turn(desk: Desk, briefing: Briefing, question: str, answer: str, model: str) -> Turn:
-    """A question and its good answer, as the history keeps them."""
+def turn(
+    desk: Desk, briefing: Briefing, question: str, answer: str, model: str, size: int = 0
+) -> Turn:
+    """A question and its good answer, as the history keeps them; `size` in tokens, where known."""
     said = briefing.said
     return Turn(
         id=said.id,
         question=question,
         answer=answer,
         asked=said.at,
-        tokens=desk.count(question) + desk.count(answer),
+        tokens=desk.count(question) + (size or desk.count(answer)),
         model=model,
         prompt=desk.prompts["system"].hash,
+        fold=briefing.past.fold if briefing.past.fresh else None,
     )
 
 
 def _good(desk: Desk, briefing: Briefing, question: str, draft: _Draft) -> Asked:
     model = draft.usage.model if draft.usage else desk.model.name
+    # The model has counted its answer; our counter takes half a millisecond for it.
+    size = draft.usage.answer_tokens if draft.usage else 0
     title = f"Answer: {question}"
     return Asked(
         text=draft.text,
         briefing=briefing,
         audit=audited(desk, briefing, "question", "answered", draft.usage),
         proposal=proposal(desk, briefing, "answer", [Item(title, draft.text)], model),
-        turn=turn(desk, briefing, question, draft.text, model),
+        turn=turn(desk, briefing, question, draft.text, model, size),
         note=_UNCHECKED if _QUERY.search(draft.text) else "",
     )
 

@@ -16,6 +16,7 @@ from datetime import timedelta
 
 from ..domain.announcement import GONE, Announcement, Subscription, line_of, line_state, with_line
 from ..domain.incident import Incident, IncidentRef
+from ..domain.lease import steady
 from ..domain.people import Place
 from ..errors import CasemateError, IncidentNotFound, SentinelError, Undelivered
 from ..ports import Reply
@@ -64,6 +65,9 @@ class Deliveries:
         self._resting: dict[str, tuple[float, float]] = {}
         self._unreadable: dict[IncidentRef, float] = {}
         self._under_way: dict[str, asyncio.Task[None]] = {}
+        # Until when, in this process's monotonic seconds, a place cannot be another replica's.
+        self._held: dict[str, float] = {}
+        self._now = steady(desk.clock.now, desk.clock.monotonic)
         self._closing = False
 
     async def deliver(self) -> None:
@@ -72,7 +76,8 @@ class Deliveries:
         for subscription in await self._outbox.subscriptions() if waiting else ():
             conversation = subscription.place.conversation
             if conversation in self._under_way:
-                await self._lease(subscription.place)  # a slow send keeps its place
+                if self._holds(subscription.place):  # a slow send keeps its place
+                    await self._lease(subscription.place)
             elif conversation in waiting and self._ready(subscription):
                 task = asyncio.create_task(self._deliver_to(subscription))
                 self._under_way[conversation] = task
@@ -99,6 +104,9 @@ class Deliveries:
             now = self._desk.clock.now()
             pending = await self._outbox.pending(place.conversation, now, AT_ONCE)
             pending = [each for each in pending if self._readable(each)]
+            # What a workspace in trouble holds up comes last: it must not hold up the others'.
+            troubled = {ref.workspace for ref in self._unreadable}
+            pending.sort(key=lambda each: each.incident.workspace in troubled)
             await self._post(place, [each for each in pending if not each.activity])
             await self._edit(place, [each for each in pending if each.activity])
             self._resting.pop(place.conversation, None)
@@ -116,8 +124,14 @@ class Deliveries:
             self._put_off(place, "something went wrong here")
 
     async def _lease(self, place: Place) -> bool:
-        now = self._desk.clock.now()
-        return await self._outbox.lease(f"place/{place.conversation}", self._owner, now, LEASE)
+        conversation, until = place.conversation, self._desk.clock.monotonic()
+        name = f"place/{conversation}"
+        held = await self._outbox.lease(name, self._owner, self._now(), LEASE)
+        self._held[conversation] = until + LEASE.total_seconds() if held else 0.0
+        return held
+
+    def _holds(self, place: Place) -> bool:
+        return self._desk.clock.monotonic() < self._held.get(place.conversation, 0.0)
 
     def _put_off(self, place: Place, why: str) -> None:
         _, last = self._resting.get(place.conversation, (0.0, 0.0))
@@ -139,7 +153,8 @@ class Deliveries:
             return False
         pace.count()
         self._tenant.count()
-        return await self._lease(place)
+        # Who lost a place and got it back does not know what was sent there in between.
+        return self._holds(place) and await self._lease(place)
 
     # --- new ones ----------------------------------------------------------------------------
 
@@ -164,7 +179,7 @@ class Deliveries:
             return True
         if not await self._may_send(place):
             return False
-        activity = await self._herald.post(place, shown.reply)
+        activity = await self._herald.post(place, shown.reply, lambda: self._holds(place))
         await self._sent([replace(wanted, sent=shown.state, activity=activity)], REST)
         if place.kind == "channel":
             # What is said in the thread that the card starts is about its incident.
@@ -179,7 +194,8 @@ class Deliveries:
         if listed:
             if not await self._may_send(place):
                 return False
-            activity = await self._herald.post(place, self._wording.several(self._desk, listed))
+            reply = self._wording.several(self._desk, listed)
+            activity = await self._herald.post(place, reply, lambda: self._holds(place))
         posted = [
             replace(each, activity="" if each.sent == GONE else activity, digest=True)
             for each in told
@@ -222,7 +238,7 @@ class Deliveries:
         if not await self._may_send(place):
             return False
         try:
-            await self._herald.edit(place, activity, reply)
+            await self._herald.edit(place, activity, reply, lambda: self._holds(place))
         except Undelivered as error:
             if error.status != 404:
                 raise

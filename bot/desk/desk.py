@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, replace
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field, replace
 
 from prompts import Prompts
 from prompts.playbook import Playbook
@@ -13,20 +13,22 @@ from ..domain.budget import Counter
 from ..domain.incident import IncidentRef, Workspace
 from ..domain.people import Analyst
 from ..domain.price import Prices
+from ..domain.proposal import playbook_id
+from ..errors import IncidentNotFound
 from ..ports import ChatModel, Clock, Incidents, KqlChecker, Logs, Schema, Store
 from ..ports.outgoing import Outbox
 from .allowance import Allowance, Metered
 from .casefile import CaseFiles
-from .rights import Rights
+from .rights import Access, Rights
 
 
-async def _nobody_is_told(incident_id: str) -> None:
+async def _nobody_is_told(incident: IncidentRef) -> None:
     pass
 
 
 @dataclass(frozen=True, slots=True)
 class Desk:
-    """The desk of one workspace."""
+    """The desk of one workspace; `at` gives the same desk at another."""
 
     workspace: Workspace
     incidents: Incidents
@@ -45,7 +47,9 @@ class Desk:
     prices: Prices | None = None
     rights: Rights | None = None
     # Told of each incident that was changed from here.
-    changed: Callable[[str], Awaitable[None]] = _nobody_is_told
+    changed: Callable[[IncidentRef], Awaitable[None]] = _nobody_is_told
+    # All that are served, by name; left out where the desk knows one only.
+    workspaces: Mapping[str, Access] = field(default_factory=dict[str, Access])
 
     def of(self, analyst: Analyst) -> Desk:
         """Give the same desk to one analyst, on their account and, where that is set, with their
@@ -58,7 +62,40 @@ class Desk:
         if self.rights is None:
             return replace(self, model=model)
         own = self.rights.of(analyst)
-        return replace(self, model=model, incidents=own.incidents, cases=own.cases, logs=own.logs)
+        theirs = self._through(own[self.workspace.name])
+        return replace(theirs, model=model, workspaces=own)
+
+    @property
+    def choices(self) -> tuple[Workspace, ...]:
+        """The workspaces of which one has to be named; none where there is only one."""
+        if len(self.workspaces) < 2:
+            return ()
+        return tuple(each.workspace for each in self.workspaces.values())
+
+    def at(self, workspace: str) -> Desk:
+        """The same desk, with the same rights, at the workspace of this name.
+
+        Raises IncidentNotFound where it is not served (any more).
+        """
+        if workspace == self.workspace.name:
+            return self
+        if (access := self.workspaces.get(workspace)) is None:
+            raise IncidentNotFound("The incident's workspace is not one of those that I work with.")
+        return self._through(access)
+
+    def _through(self, access: Access) -> Desk:
+        return replace(
+            self,
+            workspace=access.workspace,
+            incidents=access.incidents,
+            cases=access.cases,
+            logs=access.logs,
+            schema=access.schema,
+        )
+
+    def playbook_id(self, incident: IncidentRef) -> str:
+        """Name what is prepared for an incident."""
+        return playbook_id(incident, several=bool(self.choices))
 
     def ref(self, incident_id: str) -> IncidentRef:
         """Name an incident of this workspace."""

@@ -17,7 +17,7 @@ from datetime import datetime, timedelta
 from ..domain.incident import IncidentRef
 from ..domain.injection import shielded, warned
 from ..domain.people import Analyst
-from ..domain.proposal import Item, Proposal, Provenance, playbook_id
+from ..domain.proposal import Item, Proposal, Provenance
 from ..domain.query import WrittenQuery
 from ..domain.query_text import as_markdown
 from ..domain.rendering import unmarked
@@ -86,7 +86,7 @@ async def enrich(desk: Desk, ref: IncidentRef, *, asked: Said | None = None) -> 
     `asked` names in the audit who wanted it; what is prepared is everybody's and does not. Raises
     SentinelError where the incident cannot be read, and StoreError.
     """
-    if kept := await desk.store.proposal(playbook_id(ref)):
+    if kept := await desk.store.proposal(desk.playbook_id(ref)):
         return _kept(kept)
     studied = await desk.cases.study(ref.id, desk.count)
     material = Material(studied.case, studied.evidence, studied.warnings)
@@ -162,7 +162,7 @@ async def _tasks_and_query(desk: Desk, material: Material, bill: Bill) -> tuple[
 
 async def playbook_question(desk: Desk, ref: IncidentRef) -> str:
     """What the prepared tasks ask of the logs; empty where nothing was prepared."""
-    kept = await desk.store.proposal(playbook_id(ref))
+    kept = await desk.store.proposal(desk.playbook_id(ref))
     return _question(desk, [kept.items[index] for index in kept.tasks]) if kept else ""
 
 
@@ -201,22 +201,23 @@ def _state(query: WrittenQuery) -> str:
 def _proposal(
     desk: Desk, ref: IncidentRef, material: Material, parts: Sequence[_Part], bill: Bill
 ) -> Proposal:
-    number = material.case.incident.number
+    incident = material.case.incident
     items = tuple(item for part in parts for item in part.items)
     message: JsonObject = {
-        "text": f"Prepared for incident {number}. Nothing is written until you click.",
+        "text": f"Prepared for incident {incident.called}. Nothing is written until you click.",
         "citations": [],
         "by_model": any(item.by_model for item in items),
         "warnings": list(material.warnings),
         "notes": [*(part.note for part in parts if part.note), *warned(shielded(bill.struck))],
     }
     return Proposal(
-        id=playbook_id(ref),
+        id=desk.playbook_id(ref),
         kind="playbook",
         tenant="",
         conversation="",
         incident=ref,
-        incident_number=number,
+        incident_number=incident.number,
+        where=incident.where,
         items=items,
         provenance=Provenance(
             asked_by="",

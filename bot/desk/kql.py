@@ -85,6 +85,7 @@ class Bill:
             last.prompt_tokens + usage.prompt_tokens,
             last.completion_tokens + usage.completion_tokens,
             last.cached_tokens + usage.cached_tokens,
+            reasoning_tokens=last.reasoning_tokens + usage.reasoning_tokens,
         )  # fmt: skip
 
 

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
+from itertools import chain
 
 from ..domain.incident import Incident
-from ..errors import SentinelRefused
+from ..errors import SentinelDown, SentinelRefused
 from ..ports import IncidentPage
 from .desk import Desk
+from .find import everywhere
 
 SHOWN = 10
 MAX_PAGE = 50
@@ -41,27 +44,52 @@ class Filters:
 
 @dataclass(frozen=True, slots=True)
 class Listed:
-    """One page of what was asked for; `more` where there is another."""
+    """One page of what was asked for; `more` where there is another.
+
+    `unread` says which of several workspaces it lacks, and why.
+    """
 
     incidents: tuple[Incident, ...]
     more: bool
+    unread: tuple[str, ...] = ()
 
 
-async def list_incidents(desk: Desk, filters: Filters, page: int, owner: str = "") -> Listed:
+async def list_incidents(
+    desk: Desk, filters: Filters, page: int, owner: str = "", workspace: str = ""
+) -> Listed:
     """Read a page, the first being 1; `owner` is who `mine` means. Raises SentinelError.
+
+    Of several workspaces all are read, or the one that is named; one that cannot be read takes
+    nothing from the others.
 
     Pages are counted out anew: a link to the next one would be an address that goes out with our
     token, and no card holds such a thing.
     """
-    needed = SHOWN * page + 1
+    needed, unread = SHOWN * page + 1, tuple[str, ...]()
+    if workspace or not desk.choices:
+        found = await _of_one(desk.at(workspace) if workspace else desk, filters, owner, needed)
+    else:
+        read, failed = await everywhere(desk, lambda each: _of_one(each, filters, owner, needed))
+        if not read:
+            raise SentinelDown(" ".join(error.sentence for error in failed.values()))
+        found = sorted(chain.from_iterable(read.values()), key=_created, reverse=True)
+        unread = tuple(error.sentence for error in failed.values())
+    shown = tuple(found[SHOWN * (page - 1) : SHOWN * page])
+    return Listed(shown, len(found) >= needed, unread)
+
+
+def _created(incident: Incident) -> datetime:
+    return incident.created or datetime.min.replace(tzinfo=UTC)
+
+
+async def _of_one(desk: Desk, filters: Filters, owner: str, needed: int) -> list[Incident]:
     try:
-        found = await _found(desk, filters, owner, filters.odata(owner), needed)
+        return await _found(desk, filters, owner, filters.odata(owner), needed)
     except SentinelRefused:
         if not filters.mine:
             raise
         # What Sentinel can filter by is not all documented.
-        found = await _found(desk, filters, owner, filters.odata(""), needed, _LOOKED_THROUGH)
-    return Listed(tuple(found[SHOWN * (page - 1) : SHOWN * page]), len(found) >= needed)
+        return await _found(desk, filters, owner, filters.odata(""), needed, _LOOKED_THROUGH)
 
 
 async def _found(

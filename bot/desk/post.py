@@ -41,8 +41,9 @@ from ..ports import AuditItem, Clicked
 from .desk import Desk
 from .refusals import Refusals
 
-# Longer than a click may take: until then another replica may still be writing.
-ABANDONED = timedelta(seconds=30)
+# Longer than a click may take, by a clock that is 30 s ahead of the one it was made by: until then
+# another replica may still be writing.
+ABANDONED = timedelta(seconds=45)
 _KINDS: tuple[WriteKind, ...] = ("comment", "task")
 Piece = tuple[WriteKind, int]
 
@@ -147,6 +148,7 @@ async def write_once(
 
     Raises SentinelError.
     """
+    desk = desk.at(proposal.incident.workspace)
     done = await desk.store.writes(proposal.id)
     missing = [
         Write(proposal.id, kind, index, by.id, by.name, at)
@@ -167,7 +169,7 @@ async def write_once(
                 await _write(desk, proposal, write)
         await desk.store.end_write(write, _audited(desk, proposal, write, by, "done"))
     if missing:
-        await desk.changed(proposal.incident.id)
+        await desk.changed(proposal.incident)
     return bool(missing)
 
 
@@ -199,7 +201,7 @@ async def _already_there(
     more = sum(write_id(proposal.id, kind, index) not in there for index in indexes)
     if len(there) + more > limit:
         raise SentinelRefused(
-            f"Incident {proposal.incident_number} has {len(there)} of at most {limit} {what}: "
+            f"Incident {proposal.called} has {len(there)} of at most {limit} {what}: "
             f"{more} more would not fit. Nothing was added."
         )
     return there

@@ -7,11 +7,14 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
+from datetime import datetime
 from itertools import groupby
 
 from ..domain.incident import CaseFile, IncidentRef
 from ..domain.rendering import unmarked
+from ..domain.transcript import Thread
 from ..ports import AuditItem
+from .act import deed
 from .desk import Desk
 
 MAX_AUDIT = 500
@@ -28,6 +31,15 @@ async def recorded(desk: Desk, tenant: str, ref: IncidentRef) -> tuple[str, ...]
     items = await desk.store.audit(ref, MAX_AUDIT)
     own = [item for item in items if item.tenant == tenant]
     return (*_asked(own), *_done(own))
+
+
+async def done_between(
+    desk: Desk, thread: Thread, since: datetime, until: datetime
+) -> tuple[str, ...]:
+    """Say in lines what a tenant's analysts did on an incident after `since`, up to `until`."""
+    items = await desk.store.audit(thread.incident, MAX_AUDIT)
+    own = [item for item in items if item.tenant == thread.tenant and since < item.at <= until]
+    return tuple(_lines(own))
 
 
 def standing(case: CaseFile) -> tuple[str, ...]:
@@ -55,25 +67,34 @@ def _asked(items: Sequence[AuditItem]) -> list[str]:
 
 
 def _done(items: Sequence[AuditItem]) -> list[str]:
-    """The newest deeds with their times; the same by the same person in a row is one line."""
+    """The newest deeds with their times."""
+    lines = _lines(items)
+    earlier = len(lines) - MAX_DEEDS
+    return [f"And {earlier} earlier.", *lines[-MAX_DEEDS:]] if earlier > 0 else lines
+
+
+def _lines(items: Sequence[AuditItem]) -> list[str]:
+    """Each deed with its time; the same by the same person in a row is one line."""
     deeds = [
         item
         for item in items
         if item.action not in _QUESTIONS | _SILENT and item.detail.get("result", "done") == "done"
     ]
     runs = [list(run) for _, run in groupby(deeds, lambda item: (item.analyst_id, _deed(item)))]
-    lines = [
+    return [
         f"{run[-1].at:%Y-%m-%d %H:%M} UTC: {_name(run[-1])} {_deed(run[-1])}"
         + (f", {len(run)} times." if len(run) > 1 else ".")
         for run in runs
     ]
-    earlier = len(lines) - MAX_DEEDS
-    return [f"And {earlier} earlier.", *lines[-MAX_DEEDS:]] if earlier > 0 else lines
 
 
 def _deed(item: AuditItem) -> str:
     if item.action == "write" and item.detail.get("kind") == "comment":
         return "added a comment"
+    if item.action == "act":
+        verdict = item.detail.get("verdict")
+        after = unmarked(str(item.detail["after"]), 60)
+        return deed(item, after) + (f" as {unmarked(str(verdict), 60)}" if verdict else "")
     return _DEEDS.get(item.action, item.action)
 
 

@@ -47,7 +47,9 @@ async def run_query(desk: Desk, clicked: Clicked, proposal_id: str, courier: Cou
     thread = Thread(clicked.analyst.tenant, clicked.analyst.id, proposal.incident)
     timespan = reach(query.kql, clicked.at)
     try:
-        rows = await desk.logs.run(query.kql, timespan, rows=MAX_ROWS)
+        rows = await desk.at(proposal.incident.workspace).logs.run(
+            query.kql, timespan, rows=MAX_ROWS
+        )
     except LogsError as error:
         said = f" The service says: {error.detail}" if isinstance(error, QueryRefused) else ""
         audit = _audited(desk, clicked, proposal, type(error).__name__, 0)

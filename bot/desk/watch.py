@@ -9,13 +9,14 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+from collections import defaultdict
 from collections.abc import Awaitable, Callable
 from datetime import datetime, timedelta
 from typing import TypeVar
 
 from ..domain.announcement import CLOSED, NEWS
 from ..domain.incident import Incident, IncidentRef
-from ..domain.proposal import playbook_id
+from ..domain.lease import steady
 from ..errors import CasemateError, IncidentNotFound, SentinelError, StoreError
 from .announce import Announcements
 from .deliver import Deliveries
@@ -62,17 +63,24 @@ class Watch:
         self._mode = mode
         self._budget = budget
         self._tasks_as_comment = tasks_as_comment
-        self._room = asyncio.Semaphore(AT_ONCE)
-        self._hinted: dict[str, asyncio.Task[None]] = {}
-        self._again = set[str]()
-        self._preparing: dict[str, asyncio.Task[None]] = {}
+        # Each workspace has its own: one that hangs holds up no other.
+        self._room = defaultdict[str, asyncio.Semaphore](lambda: asyncio.Semaphore(AT_ONCE))
+        self._hinted: dict[IncidentRef, asyncio.Task[None]] = {}
+        self._again = set[IncidentRef]()
+        self._preparing: dict[IncidentRef, asyncio.Task[None]] = {}
         self._loops: list[asyncio.Task[None]] = []
         self._wake = asyncio.Event()
-        self._since = desk.clock.now()
+        self._polled = [desk.at(name) for name in desk.workspaces] or [desk]
+        # Since when incidents of a workspace are new, by its name.
+        self._since = {each.workspace.name: desk.clock.now() for each in self._polled}
+        self._now = steady(desk.clock.now, desk.clock.monotonic)
 
     async def start(self) -> None:
         """Begin to poll and to deliver."""
-        self._loops = [asyncio.create_task(self._poll()), asyncio.create_task(self._deliver())]
+        self._loops = [
+            asyncio.create_task(self._deliver()),
+            *(asyncio.create_task(self._poll(each)) for each in self._polled),
+        ]
 
     async def close(self) -> None:
         """Stop; what is in the outbox stays there, and others may carry it."""
@@ -88,36 +96,37 @@ class Watch:
         with contextlib.suppress(StoreError):
             await self._outbox.let_go(self._owner)
 
-    async def arrived(self, incident_id: str) -> None:
+    async def arrived(self, ref: IncidentRef) -> None:
         """Look at an incident soon; repeats while that is under way are one more look after it."""
-        if incident_id in self._hinted:
-            self._again.add(incident_id)
+        if ref in self._hinted:
+            self._again.add(ref)
             return
-        task = asyncio.create_task(self._look_until_quiet(incident_id))
-        self._hinted[incident_id] = task
-        task.add_done_callback(lambda _: self._hinted.pop(incident_id, None))
+        task = asyncio.create_task(self._look_until_quiet(ref))
+        self._hinted[ref] = task
+        task.add_done_callback(lambda _: self._hinted.pop(ref, None))
 
-    async def _look_until_quiet(self, incident_id: str) -> None:
-        await self._look_at(incident_id)
-        while incident_id in self._again:
-            self._again.discard(incident_id)
-            await self._look_at(incident_id)
+    async def _look_until_quiet(self, ref: IncidentRef) -> None:
+        await self._look_at(ref)
+        while ref in self._again:
+            self._again.discard(ref)
+            await self._look_at(ref)
 
-    async def _look_at(self, incident_id: str) -> None:
+    async def _look_at(self, ref: IncidentRef) -> None:
+        desk = self._desk.at(ref.workspace)
         for wait in (*_AGAIN_SECONDS, 0.0):
             try:
-                async with self._room:
-                    await self.noticed(await self._desk.incidents.get(incident_id))
+                async with self._room[ref.workspace]:
+                    await self.noticed(await desk.incidents.get(ref.id))
                 return
             except IncidentNotFound:
-                await self._gone(incident_id)
+                await self._gone(ref)
                 return
             except CasemateError as error:
                 log.warning("an incident could not be looked at: %s", error.sentence)
                 await self._desk.clock.sleep(wait)
 
-    async def _gone(self, incident_id: str) -> None:
-        if await self._announcements.gone(self._desk.ref(incident_id)):
+    async def _gone(self, ref: IncidentRef) -> None:
+        if await self._announcements.gone(ref):
             self._wake.set()
 
     async def noticed(self, incident: Incident) -> None:
@@ -132,17 +141,18 @@ class Watch:
 
     def _is_new(self, incident: Incident) -> bool:
         created, now = incident.created, self._desk.clock.now()
-        return created is None or created >= max(self._since - OVERLAP, now - NEWS)
+        since = self._since[incident.ref.workspace]
+        return created is None or created >= max(since - OVERLAP, now - NEWS)
 
     # --- preparing ---------------------------------------------------------------------------
 
     def _prepare(self, ref: IncidentRef) -> None:
-        if ref.id in self._preparing:
+        if ref in self._preparing:
             return
         work = self._post if self._mode == "post" else self._suggest
         task = asyncio.create_task(self._quietly(work, ref))
-        self._preparing[ref.id] = task
-        task.add_done_callback(lambda _: self._preparing.pop(ref.id, None))
+        self._preparing[ref] = task
+        task.add_done_callback(lambda _: self._preparing.pop(ref, None))
 
     async def _quietly(
         self, work: Callable[[IncidentRef], Awaitable[None]], ref: IncidentRef
@@ -156,25 +166,26 @@ class Watch:
 
     async def _post(self, ref: IncidentRef) -> None:
         """Write the playbook's parts, once; what fails is tried again when it is seen again."""
-        key = f"posted/{ref.workspace}/{ref.id}"
-        if await self._desk.store.kept(key) is not None:
+        desk, key = self._desk.at(ref.workspace), f"posted/{ref.workspace}/{ref.id}"
+        if await desk.store.kept(key) is not None:
             return
-        enrichment = await enrich(self._desk, ref)
-        refused = await post(self._desk, enrichment, tasks_as_comment=self._tasks_as_comment)
-        await self._desk.store.keep(key, {"refused": list(refused)}, self._desk.clock.now())
-        await self._announcements.notice(await self._desk.incidents.get(ref.id))
+        enrichment = await enrich(desk, ref)
+        refused = await post(desk, enrichment, tasks_as_comment=self._tasks_as_comment)
+        await desk.store.keep(key, {"refused": list(refused)}, desk.clock.now())
+        await self._announcements.notice(await desk.incidents.get(ref.id))
         self._wake.set()
 
     async def _suggest(self, ref: IncidentRef) -> None:
         """Prepare the parts for the card, as long as the hour's budget lasts."""
-        if await self._desk.store.proposal(playbook_id(ref)) is not None:
+        desk = self._desk.at(ref.workspace)
+        if await desk.store.proposal(desk.playbook_id(ref)) is not None:
             return
         # What comes in crowds is not prepared: let the crowd show itself first.
-        await self._desk.clock.sleep(2 * LOOK_SECONDS)
-        if len(self._preparing) > AT_ONCE or not self._budget.take(self._desk.clock.now()):
+        await desk.clock.sleep(2 * LOOK_SECONDS)
+        if len(self._preparing) > AT_ONCE or not self._budget.take(desk.clock.now()):
             return
-        await enrich(self._desk, ref)
-        await self._announcements.notice(await self._desk.incidents.get(ref.id))
+        await enrich(desk, ref)
+        await self._announcements.notice(await desk.incidents.get(ref.id))
         self._wake.set()
 
     # --- the loops ---------------------------------------------------------------------------
@@ -191,9 +202,10 @@ class Watch:
                 resting.cancel()
             self._wake.clear()
 
-    async def _poll(self) -> None:
+    async def _poll(self, desk: Desk) -> None:
+        what = f"incidents of {desk.workspace.name} were not polled"
         while True:
-            polled = await self._safely(self.reconcile, "incidents were not polled")
+            polled = await self._safely(lambda: self.reconcile(desk), what)
             if polled and not self._poll_seconds:
                 return
             await self._desk.clock.sleep(self._poll_seconds or _POLL_AGAIN_SECONDS)
@@ -207,26 +219,30 @@ class Watch:
             log.exception("%s", what)
         return None
 
-    async def reconcile(self) -> bool:
-        """Take in all that changed since the last poll of any replica; False while one polls."""
-        store, now = self._desk.store, self._desk.clock.now()
-        name = f"poll/{self._desk.workspace.name}"
-        if not await self._outbox.lease(name, self._owner, now, _LEASE):
+    async def reconcile(self, desk: Desk) -> bool:
+        """Take in all of the desk's workspace that changed since the last poll of any replica.
+
+        False while one polls.
+        """
+        store, now, workspace = desk.store, desk.clock.now(), desk.workspace.name
+        name = f"poll/{workspace}"
+        if not await self._outbox.lease(name, self._owner, self._now(), _LEASE):
             return False
         try:
             if kept := await store.kept(name):
                 since = datetime.fromisoformat(kept["at"]) - OVERLAP
-                self._since = min(self._since, since)  # what came while nobody watched is new
-                await self._changed_since(since)
-            await store.keep(name, {"at": now.isoformat()}, self._desk.clock.now())
+                # What came while nobody watched is new.
+                self._since[workspace] = min(self._since[workspace], since)
+                await self._changed_since(desk, since)
+            await store.keep(name, {"at": now.isoformat()}, desk.clock.now())
             return True
         finally:
-            await self._outbox.lease(name, self._owner, self._desk.clock.now(), timedelta(0))
+            await self._outbox.lease(name, self._owner, self._now(), timedelta(0))
 
-    async def _changed_since(self, since: datetime) -> None:
+    async def _changed_since(self, desk: Desk, since: datetime) -> None:
         more = ""
         while True:
-            page = await self._desk.incidents.list(
+            page = await desk.incidents.list(
                 filter=f"properties/lastModifiedTimeUtc ge {since.strftime(_FORMAT)}",
                 order="properties/lastModifiedTimeUtc asc",
                 more=more,
@@ -235,6 +251,6 @@ class Watch:
                 try:
                     await self.noticed(incident)
                 except SentinelError:  # one that cannot be read keeps nobody waiting
-                    await self.arrived(incident.ref.id)
+                    await self.arrived(incident.ref)
             if not (more := page.more):
                 return

@@ -23,7 +23,8 @@ NEWS = timedelta(days=7)
 class Subscription:
     """A place that hears of new incidents of a severity, or a higher one, since a moment.
 
-    `retired` says why Teams takes no more messages for it; empty while it does.
+    `workspace` names the only one that it hears of; empty for all. `retired` says why Teams takes
+    no more messages for it; empty while it does.
     """
 
     place: Place
@@ -31,6 +32,7 @@ class Subscription:
     since: datetime
     by: str = ""
     retired: str = ""
+    workspace: str = ""
 
 
 @dataclass(frozen=True, slots=True)

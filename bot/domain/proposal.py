@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any, Literal
 
-from .incident import IncidentRef
+from .incident import IncidentRef, called
 from .query import WrittenQuery
 
 # A fixed namespace makes the name of a write the same on every replica and after every restart.
@@ -59,7 +59,7 @@ class Proposal:
     `playbook` has a comment, tasks, and last its query, each where there is one; it belongs to the
     incident and not to a chat, so its `tenant` and `conversation` are empty, and its buttons carry
     a seal of the room that they stand in, made with `secret`. `only_for` is the one analyst who may
-    click, where the chat is theirs alone.
+    click, where the chat is theirs alone. `where` names the workspace where there are several.
     """
 
     id: str
@@ -74,7 +74,13 @@ class Proposal:
     message: Mapping[str, Any] = field(default_factory=dict[str, Any])
     query: WrittenQuery | None = None
     only_for: str = ""
+    where: str = ""
     secret: str = field(default="", repr=False)
+
+    @property
+    def called(self) -> str:
+        """What its incident is called in a sentence or a command."""
+        return called(self.incident_number, self.where)
 
     def expired(self, now: datetime) -> bool:
         """Say whether a click comes too late."""
@@ -131,9 +137,14 @@ def named_by(button: str) -> str:
     return button.rpartition(".")[0] or button
 
 
-def playbook_id(incident: IncidentRef) -> str:
-    """Name what is prepared for an incident, so that preparing it twice is preparing it once."""
-    return f"playbook-{incident.id.lower()}"
+def playbook_id(incident: IncidentRef, *, several: bool = False) -> str:
+    """Name what is prepared for an incident, so that preparing it twice is preparing it once.
+
+    With several workspaces it is theirs apart: who may make an incident in one names it, and could
+    give it the id of another's.
+    """
+    workspace = hashlib.sha256(incident.workspace.encode()).hexdigest()[:16] if several else ""
+    return "-".join(filter(None, ["playbook", incident.id.lower(), workspace]))
 
 
 def write_id(proposal: str, kind: WriteKind, index: int) -> str:

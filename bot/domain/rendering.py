@@ -31,13 +31,16 @@ _OTHER_SCHEME = re.compile(
     re.IGNORECASE,
 )
 _HOST = re.compile(r"((?:hxxps?|fxps?)://|www\.)([^\s/\\?#<>()\[\]`\"']*)", re.IGNORECASE)
-_WORD = re.compile(r"\S+")
+# A word that may hold an address; the others, most of any text, are passed over here.
+_WORD = re.compile(r"(?<!\S)(?:[^\s:/w]|w(?!ww)|/(?!/))*+(?::|//|www)\S*", re.IGNORECASE)
 _MARKDOWN = re.compile(r"([\\`*_{}\[\]()#+!|~>])")
 
 
 def visible(text: str) -> str:
     """Spell out characters that hide or reorder text, and drop control characters."""
     text = _CONTROL.sub(" ", text.replace("\r\n", "\n").replace("\r", "\n"))
+    if text.isascii():
+        return text
     text = _STYLE.sub("", text)
     return _HIDDEN.sub(lambda found: f"[U+{ord(found[0]):04X}]", text)
 
@@ -62,15 +65,15 @@ def addresses(text: str, most: int = 20) -> tuple[str, ...]:
 
     They are live: a card lays each over several runs, of which none is (`cards/_copy.py`).
     """
-    found = (each.rstrip(".,;:!?*_)") for each in _ADDRESS.findall(visible(text[:_LOOKED_AT])))
+    seen = visible(text[:_LOOKED_AT])
+    if "://" not in seen and "www." not in seen.lower():
+        return ()
+    found = (each.rstrip(".,;:!?*_)") for each in _ADDRESS.findall(seen))
     return tuple(dict.fromkeys(found))[:most]
 
 
 def _defang_word(found: re.Match[str]) -> str:
-    word = found[0]
-    if ":" not in word and "//" not in word and "www" not in word.lower():
-        return word
-    word = _WEB.sub(_broken_web, word)
+    word = _WEB.sub(_broken_web, found[0])
     word = _OTHER_SCHEME.sub(_broken_scheme, word)
     word = re.sub(r"(?<![:/\w])//(?=\w)", "/ /", word)
     return _HOST.sub(lambda url: _dotless(url[1]) + _dotless(url[2]), word)
@@ -126,7 +129,7 @@ def unmarked(text: str, limit: int) -> str:
     Who shows it may read HTML, Markdown or neither, so what would begin a tag, a link or a card's
     expression is broken with a space: escaped, it would stand there as an entity where it does not.
     """
-    line = " ".join(defang(visible(text)).split())
+    line = " ".join(defang(visible(text[: 4 * limit])).split())
     line = _EXPRESSION.sub(r"\g<0> ", _LINK.sub(r"\g<0> ", _TAG.sub("< ", line)))
     return line if len(line) <= limit else line[: limit - 1].rstrip() + "…"
 
@@ -171,4 +174,6 @@ def cut_html(html: str, limit: int) -> str:
 
 def folded(text: str) -> str:
     """Bring text to the form in which look-alikes compare equal (NFKC, hidden characters out)."""
+    if text.isascii():
+        return text.casefold()
     return _HIDDEN.sub("", unicodedata.normalize("NFKC", text)).casefold()

@@ -9,6 +9,7 @@ from typing import Any
 
 from ..domain.announcement import Announcement, Subscription
 from ..domain.incident import IncidentRef
+from ..domain.lease import Watched
 from ..records import decoded, encoded, subscription_of
 from .database import Database
 from .transactions import micros, moment
@@ -21,6 +22,7 @@ class SqliteOutbox:
 
     def __init__(self, database: Database) -> None:
         self._db = database
+        self._watched = Watched()
 
     async def subscribe(self, subscription: Subscription) -> None:
         """Keep a place, instead of what was known of it."""
@@ -89,6 +91,13 @@ class SqliteOutbox:
         )
         return tuple(place for (place,) in rows)
 
+    async def depth(self, now: datetime) -> int:
+        """Count what is to be sent or edited now, in all places."""
+        rows = await self._db.rows(
+            "SELECT count(*) FROM announcements WHERE wanted != sent AND due <= ?", micros(now)
+        )
+        return rows[0][0]
+
     async def pending(self, place: str, now: datetime, limit: int) -> tuple[Announcement, ...]:
         """What is to be sent or edited in a place, first seen first."""
         rows = await self._db.rows(
@@ -141,16 +150,21 @@ class SqliteOutbox:
 
     async def lease(self, name: str, owner: str, now: datetime, span: timedelta) -> bool:
         """Take or extend a lease; False while another owner's runs."""
-        changed = await self._db.changed(
-            "INSERT INTO leases VALUES (?, ?, ?) ON CONFLICT (name) DO UPDATE"
-            " SET owner = excluded.owner, until = excluded.until"
-            " WHERE owner = excluded.owner OR until <= ?",
-            name,
-            owner,
-            micros(now + span),
-            micros(now),
-        )
-        return changed == 1
+
+        def work(db: sqlite3.Connection) -> bool:
+            row = db.execute("SELECT owner, until FROM leases WHERE name = ?", (name,)).fetchone()
+            holder, runs = row or (owner, 0)
+            if holder != owner and not self._watched.ran_out(name, holder, runs, now, span):
+                return False
+            if span:
+                until = micros(now + span)
+                db.execute("INSERT OR REPLACE INTO leases VALUES (?, ?, ?)", (name, owner, until))
+                self._watched.saw(name, owner, until, now + span)
+            else:
+                db.execute("DELETE FROM leases WHERE name = ?", (name,))
+            return True
+
+        return await self._db.transaction(work)
 
     async def let_go(self, owner: str) -> None:
         """Give up all leases of an owner."""

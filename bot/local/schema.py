@@ -137,6 +137,13 @@ _VERSIONS: tuple[tuple[str | Callable[[sqlite3.Connection], None], ...], ...] = 
         chain_existing,
         seal_existing,
     ),
+    (
+        # What the turns before came to, and when the oldest of them was asked.
+        "ALTER TABLE turns ADD COLUMN fold BLOB",
+        "ALTER TABLE turns ADD COLUMN fold_first INTEGER",
+        # Without it the newest turn of a thousand costs 3.5 ms.
+        "CREATE INDEX turns_newest ON turns (tenant, analyst, workspace, incident, asked)",
+    ),
 )
 _VERSION = len(_VERSIONS)
 

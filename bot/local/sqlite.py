@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from datetime import datetime, timedelta
 
 from ..domain.incident import IncidentRef
+from ..domain.lease import Watched
 from ..domain.proposal import Proposal, Write
 from ..domain.transcript import Thread, Turn
 from ..ports import AuditItem, Claim, Erased, JsonObject, Outcome
@@ -13,7 +14,7 @@ from ..records import decoded, encoded, proposal_of
 from . import transactions
 from .database import Database
 from .outbox import SqliteOutbox
-from .times import micros
+from .times import micros, moment
 from .trail import SqliteTrail
 from .transactions import thread_columns, turn_of, write_of
 
@@ -27,6 +28,7 @@ class SqliteStore(SqliteTrail):
     def __init__(self, path: str, wait: float = 5.0) -> None:
         super().__init__(Database(path, wait))
         self.outbox = SqliteOutbox(self._db)
+        self._watched = Watched()
 
     async def open(self) -> None:
         """Open the file, made where there is none; the error names what is wrong with it."""
@@ -61,16 +63,20 @@ class SqliteStore(SqliteTrail):
     ) -> Claim | None:
         """Lease the oldest unfinished claim, unless a lease on it, even one's own, still runs."""
         return await self._db.transaction(
-            lambda db: transactions.take(db, conversation, owner, now, lease)
+            lambda db: transactions.take(db, self._watched, conversation, owner, now, lease)
         )
 
-    async def renew(self, owner: str, now: datetime, lease: timedelta) -> None:
+    async def renew(self, owner: str, now: datetime, lease: timedelta) -> tuple[str, ...]:
         """Extend all leases that `owner` holds: those just run out too, if nobody took over."""
-        await self._db.changed(
-            "UPDATE claims SET lease_until = ? WHERE owner = ? AND finished IS NULL",
-            micros(now + lease),
+        until = micros(now + lease)
+        rows = await self._db.rows(
+            "UPDATE claims SET lease_until = ? WHERE owner = ? AND finished IS NULL RETURNING key",
+            until,
             owner,
         )
+        for (key,) in rows:
+            self._watched.saw(key, owner, until, now + lease)
+        return tuple(key for (key,) in rows)
 
     async def note(self, key: str, owner: str, progress: JsonObject) -> bool:
         """Merge into a claim's progress, name by name; False when `owner` does not hold it."""
@@ -111,20 +117,28 @@ class SqliteStore(SqliteTrail):
             key,
         )
 
-    async def waiting(self, now: datetime) -> tuple[str, ...]:
+    async def waiting(self, now: datetime, lease: timedelta) -> tuple[str, ...]:
         """Conversations whose oldest unfinished claim nobody holds, longest waiting first."""
         rows = await self._db.rows(
-            "SELECT conversation FROM claims WHERE lease_until <= ? AND seq IN"
+            "SELECT conversation, key, owner, lease_until FROM claims WHERE seq IN"
             " (SELECT min(seq) FROM claims WHERE finished IS NULL GROUP BY conversation)"
-            " ORDER BY seq",
-            micros(now),
+            " ORDER BY seq"
         )
-        return tuple(conversation for (conversation,) in rows)
+        return tuple(
+            conversation
+            for conversation, key, holder, until in rows
+            if holder is None or self._watched.ran_out(key, holder, until, now, lease)
+        )
 
     async def backlog(self) -> int:
         """Count unfinished claims."""
         rows = await self._db.rows("SELECT count(*) FROM claims WHERE finished IS NULL")
         return rows[0][0]
+
+    async def oldest(self) -> datetime | None:
+        """When the oldest unfinished claim was accepted."""
+        rows = await self._db.rows("SELECT min(accepted) FROM claims WHERE finished IS NULL")
+        return None if rows[0][0] is None else moment(rows[0][0])
 
     # history
 
@@ -135,7 +149,7 @@ class SqliteStore(SqliteTrail):
     async def turns(self, thread: Thread, limit: int) -> tuple[Turn, ...]:
         """The newest `limit` turns of a history by when they were asked, oldest first."""
         rows = await self._db.rows(
-            "SELECT id, question, answer, asked, tokens, model, prompt, data FROM turns"
+            "SELECT id, question, answer, asked, tokens, model, prompt, data, fold FROM turns"
             " WHERE tenant = ? AND analyst = ? AND workspace = ? AND incident = ?"
             " ORDER BY asked DESC, rowid DESC LIMIT ?",
             *thread_columns(thread),

@@ -8,10 +8,11 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from ..domain.announcement import NEWS
+from ..domain.lease import Watched
 from ..domain.proposal import Proposal, Write
 from ..domain.transcript import Thread, Turn
 from ..ports import AuditItem, Claim, Erased, JsonObject, Outcome
-from ..records import decoded, encoded
+from ..records import decoded, encoded, fold_of
 from .chain import append
 from .times import micros, moment
 
@@ -23,8 +24,10 @@ def thread_columns(thread: Thread) -> tuple[str, str, str, str]:
 
 def turn_of(row: tuple[Any, ...]) -> Turn:
     """Read a turn from its columns, in the order of `Turn`'s fields."""
-    id, question, answer, asked, *rest = row
-    return Turn(id, question, answer, moment(asked), *rest)
+    *fields, fold = row
+    id, question, answer, asked, *rest = fields
+    made = fold_of(decoded(fold)) if fold else None
+    return Turn(id, question, answer, moment(asked), *rest, fold=made)
 
 
 def write_of(row: tuple[Any, ...]) -> Write:
@@ -34,21 +37,30 @@ def write_of(row: tuple[Any, ...]) -> Write:
 
 
 def take(
-    db: sqlite3.Connection, conversation: str, owner: str, now: datetime, lease: timedelta
+    db: sqlite3.Connection,
+    watched: Watched,
+    conversation: str,
+    owner: str,
+    now: datetime,
+    lease: timedelta,
 ) -> Claim | None:
     """Lease the oldest unfinished claim, unless a lease on it still runs."""
     row = db.execute(
-        "SELECT seq, lease_until, key, body, accepted, attempts, progress FROM claims"
+        "SELECT seq, owner, lease_until, key, body, accepted, attempts, progress FROM claims"
         " WHERE conversation = ? AND finished IS NULL ORDER BY seq LIMIT 1",
         (conversation,),
     ).fetchone()
-    if row is None or row[1] > micros(now):
+    if row is None:
         return None
-    seq, _, key, body, accepted, attempts, progress = row
+    seq, holder, until, key, body, accepted, attempts, progress = row
+    if holder is not None and not watched.ran_out(key, holder, until, now, lease):
+        return None
+    until = micros(now + lease)
     db.execute(
         "UPDATE claims SET owner = ?, lease_until = ?, attempts = attempts + 1 WHERE seq = ?",
-        (owner, micros(now + lease), seq),
+        (owner, until, seq),
     )
+    watched.saw(key, owner, until, now + lease)
     return Claim(
         key, conversation, decoded(body), moment(accepted), attempts + 1, decoded(progress)
     )
@@ -74,7 +86,8 @@ def commit(db: sqlite3.Connection, outcome: Outcome, owner: str) -> bool:
     if outcome.thread is not None and outcome.turn is not None:
         turn = outcome.turn
         db.execute(
-            "INSERT INTO turns VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING",
+            "INSERT INTO turns VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+            " ON CONFLICT DO NOTHING",
             (
                 *thread_columns(outcome.thread),
                 turn.id,
@@ -85,6 +98,8 @@ def commit(db: sqlite3.Connection, outcome: Outcome, owner: str) -> bool:
                 turn.model,
                 turn.prompt,
                 turn.data,
+                encoded(turn.fold) if turn.fold else None,
+                micros(turn.fold.first) if turn.fold else None,
             ),
         )
     if outcome.proposal is not None:
@@ -190,6 +205,8 @@ def sweep(db: sqlite3.Connection, now: datetime, keep: timedelta) -> None:
     old = (micros(now - keep),)
     db.execute("DELETE FROM claims WHERE finished < ?", old)
     db.execute("DELETE FROM turns WHERE asked < ?", old)
+    # A fold is not kept longer than what it was made from; the desk makes it anew from the rest.
+    db.execute("UPDATE turns SET fold = NULL, fold_first = NULL WHERE fold_first < ?", old)
     db.execute("DELETE FROM focus WHERE at < ?", old)
     db.execute(
         "DELETE FROM shares WHERE proposal IN (SELECT id FROM proposals WHERE created < ?)", old

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
 from typing import Protocol
 
@@ -42,6 +42,10 @@ class Outbox(Protocol):
         """Places where something is to be sent or edited now."""
         ...
 
+    async def depth(self, now: datetime) -> int:
+        """Count what is to be sent or edited now, in all places."""
+        ...
+
     async def pending(self, place: str, now: datetime, limit: int) -> tuple[Announcement, ...]:
         """What is to be sent or edited in a place, first seen first."""
         ...
@@ -64,7 +68,7 @@ class Outbox(Protocol):
         ...
 
     async def lease(self, name: str, owner: str, now: datetime, span: timedelta) -> bool:
-        """Take or extend a lease; False while another owner's runs."""
+        """Take or extend a lease; False while another owner's runs. No span gives it back."""
         ...
 
     async def let_go(self, owner: str) -> None:
@@ -73,12 +77,17 @@ class Outbox(Protocol):
 
 
 class Herald(Protocol):
-    """Carries what nobody asked for to a place. Raises Undelivered."""
+    """Carries what nobody asked for to a place. Raises Undelivered.
 
-    async def post(self, place: Place, reply: Reply) -> str:
+    Nothing is sent when `holds` says that the place has become another replica's.
+    """
+
+    async def post(self, place: Place, reply: Reply, holds: Callable[[], bool]) -> str:
         """Send a message; its activity's id comes back."""
         ...
 
-    async def edit(self, place: Place, activity: str, reply: Reply) -> None:
+    async def edit(
+        self, place: Place, activity: str, reply: Reply, holds: Callable[[], bool]
+    ) -> None:
         """Put another message in the place of one that was sent."""
         ...

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from datetime import datetime
+from functools import lru_cache
 from typing import Any, cast
 from urllib.parse import quote, urlsplit
 
@@ -36,6 +37,7 @@ _SERVICE_URL = re.compile(
 )
 
 
+@lru_cache(maxsize=256)  # Teams has a handful, and each turn asks three times
 def service_url_allowed(url: str, *, loopback: bool, teams: bool = True) -> bool:
     """Say whether we may talk to this connector.
 
@@ -68,12 +70,12 @@ def parse(body: bytes) -> JsonObject:
     if activity["type"] in ("message", "invoke"):
         _identifier(_object(activity, "from"), "id", "from.id")
         _identifier(_object(activity, "recipient"), "id", "recipient.id")
-    if not isinstance(activity.get("text") or "", str):
+    if not isinstance(activity.get("text"), str | None):
         raise NotAnActivity("The activity's text is not text.")
     if activity["type"] == "invoke":
         _identifier(activity, "name")
     for name in ("entities", "attachments"):
-        if not isinstance(activity.get(name) or [], list):
+        if not isinstance(activity.get(name), list | None):
             raise NotAnActivity(f"The activity's {name} are not a list.")
     return activity
 

@@ -10,7 +10,8 @@ import asyncio
 import contextlib
 import dataclasses
 import logging
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
+from functools import partial
 from typing import Any, cast
 
 from botbuilder.core import ActivityHandler, InvokeResponse, TurnContext
@@ -83,8 +84,9 @@ class Bot(ActivityHandler):
         self._adapter, self._connector = TeamsAdapter(connector), connector
         self._store, self._clock, self._owner = store, clock, owner
         self._respond, self._click, self._unfurl, self._leave = respond, click, unfurl, leave
-        self._sign_in = sign_in
-        self._aside: set[asyncio.Task[None]] = set()
+        self._sign_in, self._aside = sign_in, set[asyncio.Task[None]]()
+        # Says whether a claim is still ours: who was stopped for long has lost it.
+        self.holds: Callable[[str], bool] = bool
 
     async def work(self, claim: Claim) -> JsonObject | None:
         """Work on an accepted activity; what is left of it, None when it must be taken up again."""
@@ -178,7 +180,8 @@ class Bot(ActivityHandler):
         async def note(progress: JsonObject) -> None:
             await self._store.note(claim.key, self._owner, progress)
 
-        return Stream(self._connector, self._clock, place, progress=claim.progress, note=note)
+        kept, holds = claim.progress, partial(self.holds, claim.key)
+        return Stream(self._connector, self._clock, place, progress=kept, note=note, holds=holds)
 
     async def _answered(self, claim: Claim, place: Place, stream: Stream) -> Answered | None:
         """Let the dialogs answer; every failure becomes a sentence. None after a Stop."""
@@ -211,7 +214,7 @@ class Bot(ActivityHandler):
         outcome = Outcome(
             claim=claim.key,
             progress={
-                "reply": dataclasses.asdict(answered.reply),
+                "reply": answered.reply,
                 "origin": ratings.origin(answered),
             },
             thread=answered.thread,

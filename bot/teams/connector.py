@@ -51,18 +51,34 @@ class Connector:
         self._teams = teams
 
     async def post(
-        self, service_url: str, conversation: str, activity: JsonObject, *, retry: bool = True
+        self,
+        service_url: str,
+        conversation: str,
+        activity: JsonObject,
+        *,
+        retry: bool = True,
+        holds: Callable[[], bool] = wire.always,
     ) -> wire.Answer:
-        """Send an activity; the answer comes back as it is. Raises Undelivered when none came."""
+        """Send an activity; the answer comes back as it is. Raises Undelivered when none came.
+
+        Nothing is sent, nor sent again, when `holds` says that it is another replica's to send.
+        """
         path = f"{_path(conversation)}/activities"
-        return await self._send("POST", service_url, path, activity, _RETRIED if retry else _ONCE)
+        retries = _RETRIED if retry else _ONCE
+        return await self._send("POST", service_url, path, activity, retries, holds)
 
     async def put(
-        self, service_url: str, conversation: str, activity_id: str, activity: JsonObject
+        self,
+        service_url: str,
+        conversation: str,
+        activity_id: str,
+        activity: JsonObject,
+        *,
+        holds: Callable[[], bool] = wire.always,
     ) -> wire.Answer:
         """Replace an activity that was sent before."""
         path = f"{_path(conversation)}/activities/{quote(activity_id, safe='')}"
-        return await self._send("PUT", service_url, path, activity, _RETRIED)
+        return await self._send("PUT", service_url, path, activity, _RETRIED, holds)
 
     async def delete(self, service_url: str, conversation: str, activity_id: str) -> wire.Answer:
         """Take an activity back."""
@@ -94,6 +110,7 @@ class Connector:
         path: str,
         body: JsonObject | None,
         retries: wire.Retries,
+        holds: Callable[[], bool] = wire.always,
     ) -> wire.Answer:
         if not service_url_allowed(service_url, loopback=self._loopback, teams=self._teams):
             raise Undelivered("This conversation's address is not one of Teams'.", retire=True)
@@ -110,7 +127,10 @@ class Connector:
                 headers=headers,
                 timeout=20.0,
                 retries=retries,
+                holds=holds,
             )
+        except wire.Lost as error:
+            raise Undelivered("Another replica has taken over.") from error
         except wire.Unreachable as error:
             raise Undelivered("Teams could not be reached.") from error
         except CasemateError as error:

@@ -14,6 +14,7 @@ from aiohttp import web
 
 from ..bodies import READ_SECONDS, json, read_body, refusal
 from ..errors import NotAllowed, Refused, StoreError, TooBusy
+from ..journal import about
 from ..ports import Clock, JsonObject
 from .activity import analyst_of, claim_of, parse, service_url_allowed, tenant_of
 from .authentication import BotFrameworkTokens
@@ -62,7 +63,8 @@ class Edge:
             if not await self._is_for_us(activity):
                 return web.Response(status=202)
             if activity["type"] == "invoke":
-                status, body = await self._turns.at_once(self._bot.invoke(activity))
+                with about(claim_of(activity, self._clock.now()).key):
+                    status, body = await self._turns.at_once(self._bot.invoke(activity))
                 return json(body, status)
             if activity["type"] in ("message", "conversationUpdate", "installationUpdate"):
                 activity["id"] = activity.get("id") or uuid.uuid4().hex

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import aiohttp
 
 from ..ports import Click, Clock, Leave, Respond, Store, Unfurl
@@ -14,7 +16,7 @@ from .connector import Connector
 from .edge import Admission, Edge
 from .roster import Roster
 from .sign_in import SignIn
-from .turns import Turns
+from .turns import Turns, Work
 
 
 def admission_of(
@@ -42,8 +44,12 @@ def front(
     leave: Leave,
     owner: str,
     sign_ins: AnalystTokens | None = None,
+    around: Callable[[Work], Work] = lambda work: work,
 ) -> tuple[Edge, Turns]:
-    """The handler of the route and its queue; `owner` names what they hold in the store."""
+    """The handler of the route and its queue; `owner` names what they hold in the store.
+
+    `around` may measure the work on each activity.
+    """
     sign_in = None
     if sign_ins is not None:
         sign_in = SignIn(sign_ins, connector, store, clock, owner=owner)
@@ -58,7 +64,8 @@ def front(
         leave=leave,
         sign_in=sign_in,
     )
-    turns = Turns(store, clock, bot.work, owner=owner)
+    turns = Turns(store, clock, around(bot.work), owner=owner)
+    bot.holds = turns.holds
     if sign_in is not None:
         sign_in.look = turns.look
     return Edge(admission, bot, turns, clock), turns

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from ..domain.people import Place
 from ..ports import JsonObject, Reply
 from .connector import Connector, delivered_id
@@ -14,17 +16,23 @@ class TeamsHerald:
     def __init__(self, connector: Connector) -> None:
         self._connector = connector
 
-    async def post(self, place: Place, reply: Reply) -> str:
+    async def post(self, place: Place, reply: Reply, holds: Callable[[], bool]) -> str:
         """Send a message; its activity's id comes back. Raises Undelivered."""
         message = addressed(_announcement(reply), place)
-        answer = await self._connector.post(place.service_url, place.conversation, message)
+        answer = await self._connector.post(
+            place.service_url, place.conversation, message, holds=holds
+        )
         # Without an id it would be taken for not sent. This one names nothing: an edit finds none.
         return delivered_id(answer) or "unknown"
 
-    async def edit(self, place: Place, activity: str, reply: Reply) -> None:
+    async def edit(
+        self, place: Place, activity: str, reply: Reply, holds: Callable[[], bool]
+    ) -> None:
         """Put another message in the place of one that was sent. Raises Undelivered."""
         body = {**addressed(_announcement(reply), place), "id": activity}
-        answer = await self._connector.put(place.service_url, place.conversation, activity, body)
+        answer = await self._connector.put(
+            place.service_url, place.conversation, activity, body, holds=holds
+        )
         delivered_id(answer)
 
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import Any, cast
 
 from ..domain.people import Place
@@ -99,6 +100,7 @@ def _label(text: str, citations: Sequence[Citation]) -> JsonObject:
     return label
 
 
+@lru_cache(maxsize=1024)  # an incident's evidence is cited again in the next answer
 def _claim(citation: Citation) -> JsonObject:
     appearance: dict[str, Any] = {
         "@type": "DigitalDocument",

@@ -15,6 +15,7 @@ from collections.abc import Awaitable, Callable
 from datetime import timedelta
 from typing import cast
 
+from ..domain.lease import SKEW
 from ..domain.people import Analyst, Place
 from ..domain.recent import Recent
 from ..errors import CasemateError, SignInNeeded, Undelivered
@@ -108,7 +109,8 @@ class SignIn:
         now = self._clock.now()
         waiting = Claim(f"{claim.key}/waits", f"{_WAITING}{claim.key}", claim.body, now)
         await self._store.accept(waiting)
-        await self._store.take(waiting.conversation, _lessee(analyst_of(claim.body)), now, WAIT)
+        lessee = _lessee(analyst_of(claim.body))
+        await self._store.take(waiting.conversation, lessee, now, WAIT + SKEW)
 
     @staticmethod
     def waits(claim: Claim) -> bool:
@@ -129,7 +131,7 @@ class SignIn:
             await self._tokens.token(analyst)
         except SignInNeeded:
             await self._store.release(self._owner, claim.key)
-            await self._store.take(claim.conversation, _lessee(analyst), now, left)
+            await self._store.take(claim.conversation, _lessee(analyst), now, left + SKEW)
             return False
         where = claim_of(claim.body, now).conversation
         await self._store.accept(Claim(f"{claim.key}/on", where, claim.body, now))

@@ -32,7 +32,10 @@ Note = Callable[[JsonObject], Awaitable[None]]
 
 
 class Stream:
-    """Carries one answer. `progress` is what an earlier attempt had sent; `note` keeps ours."""
+    """Carries one answer. `progress` is what an earlier attempt had sent; `note` keeps ours.
+
+    `holds` says whether the answer is still ours to give.
+    """
 
     def __init__(
         self,
@@ -42,11 +45,13 @@ class Stream:
         *,
         progress: JsonObject,
         note: Note,
+        holds: Callable[[], bool] = wire.always,
     ) -> None:
         self._connector = connector
         self._clock = clock
         self._place = place
         self._note = note
+        self._holds = holds
         self._answering: asyncio.Task[Answered] | None = None
         self._id = str(progress.get("activity", ""))
         self._parts = int(progress.get("parts", 0))
@@ -231,6 +236,7 @@ class Stream:
             self._place.conversation,
             addressed(activity, self._place),
             retry=retry,
+            holds=self._holds,
         )
 
     async def _put(self, activity: JsonObject) -> wire.Answer:
@@ -239,6 +245,7 @@ class Stream:
             self._place.conversation,
             self._id,
             {**addressed(activity, self._place), "id": self._id},
+            holds=self._holds,
         )
 
 

@@ -1,8 +1,9 @@
 """Accept, acknowledge, then work: each activity once, in order, whatever dies in between.
 
 An activity becomes a claim in the store before it is acknowledged. One process at a time works on
-a conversation's claims: it leases the oldest, works, finishes, takes the next. A lease that runs
-out (its process died) is taken over by whoever looks next: at a start, or on the timer.
+a conversation's claims: it leases the oldest, works, finishes, takes the next. A lease that nobody
+renews (its process died) is taken over by whoever watched it long enough. A process that was
+stopped and goes on knows by its own clock that its leases may be lost, and says nothing any more.
 """
 
 from __future__ import annotations
@@ -14,18 +15,24 @@ from collections.abc import Awaitable, Callable, Coroutine
 from datetime import timedelta
 from typing import Any, TypeVar
 
+from ..domain.lease import steady
 from ..errors import CasemateError, StoreError, TooBusy
+from ..journal import about
 from ..ports import Claim, Clock, JsonObject, Store
 
 log = logging.getLogger(__name__)
 
 T = TypeVar("T")
+Work = Callable[[Claim], Awaitable[JsonObject | None]]
 
 LEASE = timedelta(seconds=9)
 LOOK_SECONDS = 2.0
-MAX_ATTEMPTS = 5
-PUT_OFF_SECONDS = 3.0
-AT_ONCE = 64
+# Every other look: a renewal costs Cosmos DB more than anything else of a turn. One may fail.
+RENEW_SECONDS = 3.5
+# Given up is what was tried so often, and for so long: an outage alone must not cost an answer.
+MAX_ATTEMPTS, PATIENCE = 5, timedelta(minutes=5)
+PUT_OFF_SECONDS, MOST_DOUBLINGS = 3.0, 3
+AT_ONCE = 256  # mostly waiting for the model
 MOST_WAITING = 2_000
 GRACE_SECONDS = 7.0
 CANCEL_SECONDS = 1.5
@@ -42,7 +49,7 @@ class Turns:
         self,
         store: Store,
         clock: Clock,
-        work: Callable[[Claim], Awaitable[JsonObject | None]],
+        work: Work,
         *,
         owner: str,
         at_once: int = AT_ONCE,
@@ -60,6 +67,10 @@ class Turns:
         self._again: set[str] = set()
         self._worked: dict[str, JsonObject] = {}
         self._put_off: dict[str, float] = {}
+        # Until when, in this process's monotonic seconds, nobody can have taken over a claim.
+        self._held: dict[str, float] = {}
+        self._renewed = float("-inf")
+        self._now = steady(clock.now, clock.monotonic)
         self._timer: asyncio.Task[None] | None = None
         self._stopping = False
 
@@ -87,8 +98,12 @@ class Turns:
 
     async def look(self) -> None:
         """Take up what nobody holds. Raises StoreError."""
-        for conversation in await self._store.waiting(self._clock.now()):
+        for conversation in await self._store.waiting(self._now(), LEASE):
             self._wake(conversation)
+
+    def holds(self, key: str) -> bool:
+        """Say whether a claim is surely still ours, so that something may be said for it."""
+        return self._clock.monotonic() < self._held.get(key, float("-inf"))
 
     async def at_once(self, work: Coroutine[Any, Any, T]) -> T:
         """Do what Teams waits for and no queue may hold, an invoke; a stop waits for it as well."""
@@ -106,7 +121,7 @@ class Turns:
             self._timer.cancel()
         if tasks := [*self._active.values(), *self._invokes]:
             with contextlib.suppress(StoreError):  # nobody is to take over within the grace
-                await self._store.renew(self._owner, self._clock.now(), LEASE)
+                await self._renew()
             _, late = await asyncio.wait(tasks, timeout=grace)
             for task in late:
                 task.cancel()
@@ -127,11 +142,13 @@ class Turns:
             async with self._room:
                 while not self._stopping:
                     self._again.discard(conversation)
-                    claim = await self._store.take(
-                        conversation, self._owner, self._clock.now(), LEASE
-                    )
+                    end = self._clock.monotonic() + LEASE.total_seconds()
+                    claim = await self._store.take(conversation, self._owner, self._now(), LEASE)
                     if claim is not None:
-                        if not await self._do(claim):
+                        self._held[claim.key] = end
+                        with about(claim.key):
+                            done = await self._do(claim)
+                        if not done:
                             break
                     elif conversation not in self._again:
                         break
@@ -149,8 +166,9 @@ class Turns:
         self._put_off.pop(claim.key, None)
         try:
             left = self._worked.get(claim.key)
-            if claim.attempts > MAX_ATTEMPTS:
-                log.error("gave up on an activity after %d attempts: %s", MAX_ATTEMPTS, claim.key)
+            waited = self._clock.now() - claim.accepted
+            if claim.attempts > MAX_ATTEMPTS and waited > PATIENCE:
+                log.error("gave up on an activity, attempt %d: %s", claim.attempts, claim.key)
             elif left is None:
                 left = await self._work(claim)
                 if left is None:
@@ -164,26 +182,36 @@ class Turns:
             log.exception("a turn was put off")
             return self._later(claim)
         self._worked.pop(claim.key, None)
+        self._held.pop(claim.key, None)
         self._waiting = max(0, self._waiting - 1)
         return True
 
     def _later(self, claim: Claim) -> bool:
         """Keep the lease, so that nobody else hurries, until the timer hands the claim back."""
-        wait = PUT_OFF_SECONDS * 2 ** (claim.attempts - 1)
+        wait = PUT_OFF_SECONDS * 2 ** min(claim.attempts - 1, MOST_DOUBLINGS)
         self._put_off[claim.key] = self._clock.monotonic() + wait
         return False
+
+    async def _renew(self) -> None:
+        began = self._clock.monotonic()
+        before = set(self._held)
+        kept = await self._store.renew(self._owner, self._now(), LEASE)
+        for lost in before.difference(kept):
+            self._held.pop(lost, None)
+        self._held |= dict.fromkeys(kept, began + LEASE.total_seconds())
+        self._renewed = began
 
     async def _look_after(self) -> None:
         """Renew the leases held here, and take up what nobody holds."""
         while True:
             try:
-                now = self._clock.now()
                 for key, due in list(self._put_off.items()):
                     if due <= self._clock.monotonic():
                         await self._store.release(self._owner, key)
                         self._put_off.pop(key, None)
-                if self._active or self._put_off:
-                    await self._store.renew(self._owner, now, LEASE)
+                due = self._clock.monotonic() - self._renewed >= RENEW_SECONDS
+                if due and (self._active or self._put_off):
+                    await self._renew()
                 await self.look()
                 self._waiting = await self._store.backlog()
             except StoreError as error:

@@ -1,21 +1,21 @@
 """`POST /api/incidents`: who may say that there is an incident, and which one it is.
 
-The body is a hint. Only the incident's id is taken from it, and only where it is of our workspace;
-everything else is read from Sentinel.
+The body is a hint. Only the incident's id is taken from it, and only where it is of a workspace of
+ours; everything else is read from Sentinel.
 """
 
 from __future__ import annotations
 
 import logging
 import re
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, cast
 
 import orjson
 from aiohttp import web
 
 from ..bodies import read_body, refusal
-from ..domain.incident import Workspace
+from ..domain.incident import IncidentRef, Workspace
 from ..errors import Refused, StoreError, TooBusy
 from ..ports import JsonObject
 from .tokens import EntraTokens
@@ -30,25 +30,25 @@ _INCIDENT = re.compile(
     re.ASCII | re.IGNORECASE,
 )
 
-Arrived = Callable[[str], Awaitable[None]]
+Arrived = Callable[[IncidentRef], Awaitable[None]]
 
 
 class Webhook:
     """The route's handler.
 
-    `tokens` is None in local mode, where only loopback can call at all. `arrived` takes the id of
-    an incident and returns once that is kept; it is called again for a repeat.
+    `tokens` is None in local mode, where only loopback can call at all. `arrived` takes an
+    incident and returns once that is kept; it is called again for a repeat.
     """
 
     def __init__(
         self,
         tokens: EntraTokens | None,
         arrived: Arrived,
-        workspace: Workspace,
+        workspaces: Sequence[Workspace],
     ) -> None:
         self._tokens = tokens
         self._arrived = arrived
-        self._workspace = workspace
+        self._workspaces = workspaces
 
     async def incidents(self, request: web.Request) -> web.Response:
         """Answer one POST: 202 for what is worked on later, else a refusal."""
@@ -56,7 +56,7 @@ class Webhook:
             body = await read_body(request)
             if self._tokens is not None:
                 await self._tokens.caller(request.headers.get("Authorization", ""))
-            await self._arrived(incident_in(body, self._workspace))
+            await self._arrived(incident_in(body, self._workspaces))
         except Refused as error:
             return refusal(error)
         except StoreError as error:
@@ -67,10 +67,10 @@ class Webhook:
         return web.Response(status=202)
 
 
-def incident_in(body: bytes, workspace: Workspace) -> str:
+def incident_in(body: bytes, workspaces: Sequence[Workspace]) -> IncidentRef:
     """Name the incident that a trigger's body is about, by its resource name in lower case.
 
-    Raises Refused where the body is not the trigger's, or is about another workspace.
+    Raises Refused where the body is not the trigger's, or is about none of these workspaces.
     """
     try:
         data: Any = orjson.loads(body)
@@ -82,7 +82,7 @@ def incident_in(body: bytes, workspace: Workspace) -> str:
     if found is None:
         raise Refused("The body is not that of a Sentinel incident trigger: it names no incident.")
     *where, name = found.groups()
-    ours = (workspace.subscription_id, workspace.resource_group, workspace.workspace)
-    if [each.lower() for each in where] != [each.lower() for each in ours]:
-        raise Refused("The incident is of another workspace than the one Casemate serves.")
-    return name.lower()
+    for workspace in workspaces:
+        if workspace.is_at(*where):
+            return IncidentRef(workspace.name, name.lower())
+    raise Refused("The incident is of a workspace that Casemate does not serve.")

@@ -19,4 +19,4 @@ def posted_incidents(
     keys = SigningKeys(session, openid_metadata(authority, tenant), clock)
     audience, callers = settings.incident_webhook_audience, settings.incident_webhook_callers
     tokens = EntraTokens(keys, authority, tenant, audience, callers)
-    return Webhook(None if settings.local_mode else tokens, arrived, settings.workspace)
+    return Webhook(None if settings.local_mode else tokens, arrived, settings.workspaces)

@@ -90,6 +90,7 @@ class ModelDouble:
         self.key = key
         self.unknown = ""
         self.asked: list[dict[str, Any]] = []
+        self.bodies: list[bytes] = []
         self.peers: list[Any] = []
         self.hung_up = asyncio.Event()
         self.before: Callable[[], Any] | None = None
@@ -116,6 +117,7 @@ class ModelDouble:
     async def _answer(self, request: web.Request) -> web.StreamResponse:
         body = await request.json()
         self.asked.append(body)
+        self.bodies.append(await request.read())
         self.peers.append(request.transport.get_extra_info("peername"))
         if self.before:
             await self.before()

@@ -276,7 +276,7 @@ DEFENDER = "https://security.microsoft.com/incidents/9?tid=1"
 )
 def test_only_microsofts_portals_are_linked(provider, own, url):
     data = incident(incidentUrl=own, additionalData={"providerIncidentUrl": provider})
-    assert sentinel_json.to_incident(data, "soc").url == url
+    assert sentinel_json.to_incident(data, WORKSPACE).url == url
 
 
 async def test_the_sandboxs_own_pages_are_linked_when_sentinel_is_on_loopback(sentinel, double):

@@ -444,12 +444,18 @@ def long_texts(longest: int) -> st.SearchStrategy[str]:
     )
 
 
+NAMES = st.sampled_from(["", "n" * 60])
+
+
 @st.composite
 def incidents(draw: st.DrawFn) -> Incident:
     text, texts = long_texts(5_000), st.lists(long_texts(200), max_size=8).map(tuple)
-    values = {one.name: draw(text) for one in fields(Incident) if one.default == ""}
+    texts_of = [one.name for one in fields(Incident) if one.default == "" and one.name != "where"]
+    values = {name: draw(text) for name in texts_of}
     lists = {one.name: draw(texts) for one in fields(Incident) if one.default == ()}
-    return replace(INCIDENT, **values, **lists, title=draw(text), severity=draw(text))
+    return replace(
+        INCIDENT, **values, **lists, title=draw(text), severity=draw(text), where=draw(NAMES)
+    )
 
 
 @st.composite
@@ -492,6 +498,7 @@ def test_the_fullest_cards_fit(text: str) -> None:
     full = text * 1_000
     tasks = proposal(*[Item(full, full)] * (MAX_TASKS + 1), id="p" * 64)
     values: dict[str, Any] = {one.name: full for one in fields(Incident) if one.default == ""}
+    values["where"] = "n" * 60
     values |= {one.name: (full,) * 99 for one in fields(Incident) if one.default == ()}
     values["url"] = "https://portal.azure.com/" + "x" * 1_900
     case = CaseFile(replace(INCIDENT, **values), entities=(Entity("e", full, full),) * 99)

@@ -39,12 +39,14 @@ class Recording:
         """The headers, and the body in the pieces in which it arrives: an event each."""
         if not self.name.endswith(".md"):
             return self.headers, [part.encode() for part in re.split(r"(?<=\n\n)", self.body)]
+        # As a tokenizer would count hashes, which these long answers are.
+        billed = usage(completion=len(self.body) * 5 // 8)
         if streamed:
             words = re.findall(r"(?:\S+\s*){1,8}", self.body.strip())
-            events = [delta(""), *map(delta, words), delta(finish="stop"), usage()]
+            events = [delta(""), *map(delta, words), delta(finish="stop"), billed]
             return {"Content-Type": _TYPES["sse"]}, [*map(line, events), b"data: [DONE]\n\n"]
         choice = {"message": {"role": "assistant", "content": self.body}, "finish_reason": "stop"}
-        whole = json.dumps({**usage(), "choices": [choice]})
+        whole = json.dumps({**billed, "choices": [choice]})
         return {"Content-Type": _TYPES["json"]}, [whole.encode()]
 
 
@@ -93,17 +95,18 @@ class Asked:
         assert not foreign, f"the model was sent {foreign}, which GPT-5 deployments refuse"
         assert isinstance(self.body.get("max_completion_tokens"), int), "no max_completion_tokens"
         said = [message["content"] for message in self.body["messages"]]
-        shape = r"system user( user assistant)* user( system)?"
+        shape = r"system( user)?( user assistant)* user user( system)?"
         assert re.fullmatch(shape, " ".join(self.roles)), f"the roles are {self.roles}"
         self.text = "\n".join(said)
-        fenced = _FENCED.fullmatch(said[1])
-        assert fenced, f"the evidence is not fenced:\n{said[1][:200]} … {said[1][-200:]}"
+        last = len(said) - 1 - (self.roles[-1] == "system")
+        given = said[last - 1]
+        fenced = _FENCED.fullmatch(given)
+        assert fenced, f"the evidence is not fenced:\n{given[:200]} … {given[-200:]}"
         self.marker, self.evidence = fenced["marker"], fenced["body"]
         for exhibit in self.evidence.split("\n"):
             assert exhibit[:1] + exhibit[-1:] == "{}", f"loose text in the evidence: {exhibit}"
         assert self.text.count(self.marker) == 2, "the marker stands elsewhere too"
-        last = len(said) - 1 - (self.roles[-1] == "system")
-        self.history, self.question = said[2:last], said[last]
+        self.history, self.question = said[1 : last - 1], said[last]
 
     @property
     def roles(self) -> list[str]:

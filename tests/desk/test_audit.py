@@ -61,6 +61,7 @@ async def test_a_question_leaves_its_hash_and_what_answered_it(room: Room) -> No
         "completion_tokens": 30,
         "cached_tokens": 64,
         "shields": [],
+        "reasoning_tokens": 0,
     }
 
 
@@ -70,6 +71,8 @@ async def test_a_query_is_kept_as_a_hash_until_somebody_runs_it(room: Room) -> N
     written = await write_query(room.desk, room.said(SECRET), room.ref(), SECRET, Quiet())
     assert "müller" in written.query.kql and "müller" not in str(written.audit)
     kql = written.query.kql
+    texts = room.desk.prompts
+    assert written.audit.detail["prompt"] == f"{texts['system'].hash}+{texts['kql'].hash}"
     assert written.audit.detail["query_sha256"] == sha256(kql.encode()).hexdigest()
 
 

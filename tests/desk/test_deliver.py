@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 
@@ -29,14 +30,18 @@ class Carried:
     edited: list[str] = field(default_factory=list)
     broken: int = 0
 
-    async def post(self, place: Place, reply: Reply) -> str:
+    async def post(self, place: Place, reply: Reply, holds: Callable[[], bool]) -> str:
+        assert holds()
         if self.broken:
             self.broken -= 1
             raise RuntimeError("a bug")
         self.posted.append(reply)
         return f"a-{len(self.posted)}"
 
-    async def edit(self, place: Place, activity: str, reply: Reply) -> None:
+    async def edit(
+        self, place: Place, activity: str, reply: Reply, holds: Callable[[], bool]
+    ) -> None:
+        assert holds()
         self.edited.append(activity)
 
 

@@ -5,10 +5,8 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from typing import cast
 
-from bot.desk.casefile import CaseFiles
-from bot.desk.rights import Access, Rights
+from bot.desk.rights import Access, Accesses, Rights
 from bot.domain.people import Analyst
-from bot.ports import Incidents, Logs
 
 Token = Callable[[], Awaitable[str]]
 
@@ -32,10 +30,9 @@ class Opened:
     def __init__(self) -> None:
         self.tokens: list[Token] = []
 
-    def __call__(self, token: Token) -> Access:
+    def __call__(self, token: Token) -> Accesses:
         self.tokens.append(token)
-        nothing = object()
-        return Access(cast(Incidents, nothing), cast(CaseFiles, object()), cast(Logs, nothing))
+        return {"soc": cast(Access, object())}
 
 
 def who(number: int, tenant: str = "contoso", name: str = "x") -> Analyst:

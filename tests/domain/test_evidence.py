@@ -21,6 +21,7 @@ from bot.domain.evidence import (
     milder,
     within,
 )
+from bot.domain.fold import as_notes, folded
 from bot.domain.incident import Alert, CaseFile, Comment, Entity, Task
 from bot.domain.query import Column, Rows
 from bot.domain.rows import as_lines
@@ -208,7 +209,7 @@ def test_no_text_breaks_out_of_the_fence(case: CaseFile) -> None:
     assert fenced.encode()
 
 
-# The marker is drawn when all of this exists already, so nothing of it can hold it.
+# The evidence's marker is drawn when all of this exists already, so nothing of it can hold it.
 unknowing = wild.filter(lambda text: MARKER not in text)
 rows = st.builds(
     lambda names, values: Rows(
@@ -230,18 +231,28 @@ turns = st.builds(
 def test_in_a_whole_request_only_data_is_between_markers(
     case: CaseFile, turns: list[Turn], question: str
 ) -> None:
-    """Rows of logs and evidence alike; questions and answers, whatever they say, stay outside."""
-    fenced = fence(gather(case), MARKER, AT)
-    messages = conversation("system", [fenced], turns, question, MARKER)
+    """Rows of logs, notes and evidence; questions and answers, whatever they say, stay outside."""
+    notes = as_notes(folded(None, turns, [])) if turns else "nothing was said before"
+    messages = conversation("system", notes, turns, [fence(gather(case), MARKER, AT)], question)
     told = [each.content for each in messages]
-    assert "\n".join(told).count(MARKER) == 2 * (1 + len(turns))
+    assert "\n".join(told).count(MARKER) == 2
     assert told[-1] == question
-    for turn, (asked, answered) in zip(turns, batched(told[2:-1], 2), strict=True):
-        before, data, after = re.split(f"=====(?:END )?ROWS {MARKER}=====", asked)
-        assert before.startswith(turn.question) and after == "" and answered == turn.answer
-        lines = data.strip("\n").split("\n")
-        assert len(lines) <= 5 and all(isinstance(json.loads(line), dict) for line in lines)
-        assert not re.search("[\\x00-\\x09\\x0b-\\x1f\u200b-\u200f\u2028-\u202e]", data)
+    assert all(isinstance(line, dict) for line in inside("NOTES", notes))
+    for turn, (asked, answered) in zip(turns, batched(told[2:-2], 2), strict=True):
+        lines = inside("ROWS", asked)
+        assert asked.startswith(turn.question) and answered == turn.answer
+        assert len(lines) <= 5 and all(isinstance(line, dict) for line in lines)
+
+
+def inside(kind: str, text: str) -> list[Any]:
+    """What stands between the last two lines with one marker, to the end of the text."""
+    marker = re.findall(rf"=====END {kind} (\w{{16}})=====\Z", text)
+    if not marker:
+        return []
+    before, data, after = re.split(rf"=====(?:END )?{kind} {marker[0]}=====", text)
+    assert after == "" and marker[0] not in before + data
+    assert not re.search("[\\x00-\\x09\\x0b-\\x1f\u200b-\u200f\u2028-\u202e]", data)
+    return [json.loads(line) for line in data.strip("\n").split("\n")]
 
 
 def batched(values: list[str], size: int) -> list[list[str]]:

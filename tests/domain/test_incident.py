@@ -2,7 +2,7 @@
 
 import pytest
 
-from bot.domain.incident import Mention, mentioned
+from bot.domain.incident import Mention, Workspace, called, mentioned, parted, placed
 
 GUID = "73e01a99-5cd7-4139-a149-9f2736ff2ab5"
 ARM = (
@@ -84,3 +84,79 @@ def test_what_a_sentence_names(text: str, mention: Mention | None) -> None:
 @pytest.mark.parametrize("text", ["https://", "incident ", "#", "%2F", "incident no. #"])
 def test_a_long_text_takes_no_time_to_speak_of(text: str) -> None:
     assert mentioned(text * (100_000 // len(text))) is None
+
+
+# --- several workspaces --------------------------------------------------------------------------
+
+SOC = Workspace("soc", GUID, "rg", "soc", GUID, several=True)
+EU = Workspace("Soc EU", GUID, "rg", "soc-eu", GUID, several=True)
+TWO = (SOC, EU)
+
+
+@pytest.mark.parametrize(
+    ("text", "workspace"),
+    [
+        ("incident 42 in soc", "soc"),
+        ("what of #42 in SOC?", "soc"),
+        ("incident 42 in soc eu, and the host?", "Soc EU"),
+        ("incident 42 in society", ""),
+        ("incident 42 in soc-eu", ""),
+        ("incident 42 in soc.example", ""),
+        ("incident 42 in soc. And then?", "soc"),
+        ("in soc, what of incident 42?", ""),
+        ("incident 42 of soc", ""),
+    ],
+)
+def test_a_workspace_is_named_right_behind_the_number(text: str, workspace: str) -> None:
+    assert mentioned(text, TWO) == Mention(number=42, workspace=workspace)
+    assert mentioned(text) == Mention(number=42), "with one workspace nobody names it"
+
+
+def test_a_link_is_of_the_workspace_that_its_path_names() -> None:
+    link = (
+        f"https://portal.azure.com/#asset/subscriptions/{GUID}/resourcegroups/RG/providers"
+        "/Microsoft.OperationalInsights/workspaces/{}/providers/Microsoft.SecurityInsights"
+        f"/Incidents/{GUID}"
+    )
+    assert mentioned(link.format("SOC-EU"), TWO) == Mention(id=GUID, workspace="Soc EU")
+    assert mentioned(link.format("adatum"), TWO) == Mention(id=GUID)
+    forged = link.format("soc-eu/providers/x/subscriptions/a/workspaces/soc")
+    assert mentioned(forged, TWO) == Mention(id=GUID), "the whole path counts"
+
+
+@pytest.mark.parametrize(
+    ("words", "parts"),
+    [
+        ("incidents high in soc", ("incidents high", "soc")),
+        ("incidents in soc EU", ("incidents", "Soc EU")),
+        ("incidents high", ("incidents high", "")),
+        ("incidents insoc", ("incidents insoc", "")),
+        ("soc", ("soc", "")),
+        ("", ("", "")),
+    ],
+)
+def test_words_may_end_with_a_workspace(words: str, parts: tuple[str, str]) -> None:
+    assert parted(words, TWO) == parts
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("what of #42?", "what of #42 in soc?"),
+        (
+            "see https://x.example/#1 and incident 42.",
+            "see https://x.example/#1 and incident 42 in soc.",
+        ),
+        ("summary 42", "summary 42 in soc"),
+        ("tasks 42?", "tasks 42 in soc?"),
+    ],
+)
+def test_the_same_is_said_with_the_workspace(text: str, said: str) -> None:
+    assert placed(text, "soc") == said
+
+
+def test_an_incident_is_called_as_it_can_be_named() -> None:
+    assert called(42, "") == "42"
+    assert mentioned(f"incident {called(42, EU.name)}", TWO) == Mention(
+        number=42, workspace=EU.name
+    )

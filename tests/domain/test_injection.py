@@ -10,7 +10,7 @@ import pytest
 import prompts.playbook
 from bot.azure.sentinel_json import to_alert, to_comment, to_entity, to_incident, to_task
 from bot.domain.evidence import gather
-from bot.domain.incident import Alert, CaseFile, Comment, Entity, Incident, IncidentRef
+from bot.domain.incident import Alert, CaseFile, Comment, Entity, Incident, IncidentRef, Workspace
 from bot.domain.injection import addressed_to_assistant, talks_to_assistant
 from prompts.reading import read_yaml
 from sandbox.world import load
@@ -181,7 +181,7 @@ def test_of_the_sandboxs_incidents_only_the_two_meant_are_named() -> None:
     world = load(now)
     for held in world.cases.values():
         case = CaseFile(
-            to_incident(world.show(held), "w"),
+            to_incident(world.show(held), Workspace("w", "", "", "", "")),
             tuple(map(to_alert, held.alerts)),
             tuple(map(to_entity, held.entities)),
             tuple(map(to_comment, held.comments.values())),

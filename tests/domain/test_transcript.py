@@ -44,12 +44,13 @@ def test_what_is_kept_is_an_unbroken_end_that_fits(sizes: list[int], budget: int
 
 
 def test_a_request_is_laid_out_with_what_is_stable_first() -> None:
-    assert conversation("rules", ["evidence"], [turn(1), turn(2)], "and now?", "m") == (
+    assert conversation("rules", "notes", [turn(1), turn(2)], ["evidence"], "and now?") == (
         Message("system", "rules"),
-        Message("user", "evidence"),
+        Message("user", "notes"),
         Message("user", "q1"),
         Message("assistant", "a1"),
         Message("user", "q2"),
         Message("assistant", "a2"),
+        Message("user", "evidence"),
         Message("user", "and now?"),
     )

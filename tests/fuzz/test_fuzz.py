@@ -169,7 +169,7 @@ def test_settings(odd: dict[str, str], base: dict[str, str]) -> None:
     except SettingsError as error:
         assert error.problems
     else:
-        assert chosen.workspace.workspace
+        assert chosen.workspaces[0].workspace
         assert not chosen.local_mode or chosen.host in ("127.0.0.1", "localhost", "::1")
 
 

@@ -69,7 +69,8 @@ def strings(value: Any, name: str = "") -> Iterator[tuple[str, str]]:
 
 
 _FENCED = re.compile(
-    r"=====(EVIDENCE|ROWS) (?P<marker>\w+)=====\n(?P<body>.*?)\n=====END \1 (?P=marker)=====",
+    r"=====(?P<kind>EVIDENCE|ROWS|NOTES) (?P<marker>\w+)=====\n(?P<body>.*?)"
+    r"\n=====END (?P=kind) (?P=marker)=====",
     re.DOTALL,
 )
 
@@ -85,10 +86,11 @@ class Request:
         told = [each["content"] for each in messages if each["role"] != "assistant"]
         fences = [found for text in told for found in _FENCED.finditer(text)]
         assert fences, "nothing is fenced"
-        self.marker = fences[0]["marker"]
-        assert len(self.marker) >= 8
-        assert {found["marker"] for found in fences} == {self.marker}
-        assert json.dumps(messages).count(self.marker) == 2 * len(fences), "a marker stands loose"
+        markers = [found["marker"] for found in fences]
+        [self.marker] = [found["marker"] for found in fences if found["kind"] == "EVIDENCE"]
+        for marker in markers:
+            assert len(marker) >= 8
+            assert json.dumps(messages).count(marker) == 2, "a marker stands loose"
         self.inside = "\n".join(found["body"] for found in fences)
         self.outside = "\n".join(_FENCED.sub("", text) for text in told)
         self.lines = [json.loads(line) for line in self.inside.split("\n")]

@@ -341,7 +341,7 @@ async def explained(
     ran = "I ran this query:\n\n```kql\nSigninLogs\n```"
     turn = Turn("1", ran, "Here they are.", NOW, 9, data=as_lines(result, most))
     evidence = f"=====EVIDENCE 1=====\n{lines}\n=====END EVIDENCE 1====="
-    messages = conversation("", [evidence], [turn], question, "4f0c9a1be27d33aa")
+    messages = conversation("", "", [turn], [evidence], question)
     text = await plain(client, [{"role": m.role, "content": m.content} for m in messages])
     assert 'Following on from "I ran this query:":' in text
     return [line for line in text.split("\n") if line.startswith("- ")]

@@ -277,9 +277,9 @@ async def test_what_is_done_is_said_even_when_the_rest_cannot_be_read(soc: Soc) 
             {"as": "close", "verdict": "Undetermined", "comment": "x" * 1_001},
             "at most 1,000 characters",
         ),
-        ({"as": "assign", "workspace": "other"}, "no incident of this workspace"),
-        ({"as": "assign", "workspace": None}, "no incident of this workspace"),
-        ({"as": "assign", "incident": 7}, "no incident of this workspace"),
+        ({"as": "assign", "workspace": "other"}, "no incident that I work with"),
+        ({"as": "assign", "workspace": None}, "no incident that I work with"),
+        ({"as": "assign", "incident": 7}, "no incident that I work with"),
         ({"as": "assign", "incident": "../x"}, "not the id of a Sentinel incident"),
         (
             {"as": "assign", "incident": "00000000-0000-4000-8000-000000000000"},

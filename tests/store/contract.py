@@ -13,7 +13,7 @@ import pytest
 from bot.domain.chain import Mark, break_between
 from bot.domain.incident import IncidentRef
 from bot.domain.proposal import Item, Proposal, Provenance, Write
-from bot.domain.transcript import Thread, Turn
+from bot.domain.transcript import Fold, Note, Thread, Turn
 from bot.errors import StoreError
 from bot.ports import AuditItem, Claim, Erased, Outcome, Store
 
@@ -35,6 +35,12 @@ def claim(key: str, conversation: str = CHAT) -> Claim:
 
 def turn(id: str, at: datetime = NOW) -> Turn:
     return Turn(id, f"question {id}", f"answer {id}", at, 420, "gpt-5.4-mini", "9c1e")
+
+
+def fold(first: datetime) -> Fold:
+    """What turns from `first` on came to."""
+    note = Note("2026-11-24 09:00 UTC", "what of 192.0.2.10?", "It is Müller's.")
+    return Fold(first, NOW, (note,), ("Jane closed it.",), ("192.0.2.10", r"CONTOSO\svc"), 3)
 
 
 def proposal(id: str, by: str = "jane", at: datetime = NOW) -> Proposal:
@@ -92,7 +98,7 @@ async def intact(store: Store) -> list[Mapping[str, Any]]:
 
 async def drain(store: Store, owner: str, worked: list[Claim]) -> None:
     while await store.backlog():
-        for conversation in await store.waiting(NOW):
+        for conversation in await store.waiting(NOW, LEASE):
             taken = await store.take(conversation, owner, NOW, LEASE)
             if taken is not None:
                 worked.append(taken)
@@ -190,6 +196,16 @@ class StoreContract:
         taken = await store.take(CHAT, "third", NOW + 2 * LEASE, LEASE)
         assert taken and taken.progress == {}
 
+    async def test_the_oldest_claim_that_is_owed_an_answer_is_known(self, store: Store) -> None:
+        assert await store.oldest() is None
+        await store.accept(claim("a"))
+        await store.accept(replace(claim("b"), accepted=NOW + LEASE))
+        assert await store.oldest() == claim("a").accepted
+        await store.take(CHAT, "me", NOW, LEASE)
+        assert await store.oldest() == claim("a").accepted, "also while somebody works on it"
+        await store.finish("a", "me", NOW)
+        assert await store.oldest() == NOW + LEASE
+
     @pytest.mark.parametrize("key", ["a", "unknown"])
     async def test_nobody_changes_a_claim_that_is_free(self, store: Store, key: str) -> None:
         await store.accept(claim("a"))
@@ -209,7 +225,7 @@ class StoreContract:
         assert not await store.commit(outcome("a"), "me")
         await store.release("me")
         assert await nothing_of(store, "a")
-        assert await store.waiting(NOW + 9 * LEASE) == ()
+        assert await store.waiting(NOW + 9 * LEASE, LEASE) == ()
 
     async def test_what_is_left_of_a_claim_is_found_by_the_messages_that_answer_it(
         self, store: Store
@@ -254,7 +270,7 @@ class StoreContract:
             await store.take(key, owner, NOW, LEASE)
         await store.note("a", "me", {"sent": ["1"]})
         await store.release("me")
-        assert await store.waiting(NOW) == ("a", "b")
+        assert await store.waiting(NOW, LEASE) == ("a", "b")
         taken = await store.take("a", "third", NOW, LEASE)
         assert taken and (taken.attempts, taken.progress) == (2, {"sent": ["1"]})
         assert not await store.finish("b", "me", NOW)
@@ -266,9 +282,9 @@ class StoreContract:
             await store.accept(claim(key, key))
             await store.take(key, "me", NOW, LEASE)
         await store.release("another", "a")
-        assert await store.waiting(NOW) == ()
+        assert await store.waiting(NOW, LEASE) == ()
         await store.release("me", "a")
-        assert await store.waiting(NOW) == ("a",)
+        assert await store.waiting(NOW, LEASE) == ("a",)
 
     async def test_waiting_names_conversations_whose_oldest_claim_nobody_holds(
         self, store: Store
@@ -286,8 +302,8 @@ class StoreContract:
         await store.take("held", "me", NOW, LEASE)
         await store.take("done", "me", NOW, LEASE)
         await store.finish("done 1", "me", NOW)
-        assert await store.waiting(NOW) == ("late", "free")
-        assert await store.waiting(NOW + LEASE) == ("late", "held", "free")
+        assert await store.waiting(NOW, LEASE) == ("late", "free")
+        assert await store.waiting(NOW + LEASE, LEASE) == ("late", "held", "free")
         assert await store.backlog() == 5
 
     async def test_of_two_stores_one_accepts(self, open_store: OpenStore) -> None:
@@ -315,6 +331,42 @@ class StoreContract:
         for chat in range(7):
             keys = [taken.key for taken in worked if taken.conversation == f"chat {chat}"]
             assert keys == sorted(keys)
+
+    # replicas whose clocks differ
+
+    @pytest.mark.parametrize("ahead", [timedelta(seconds=30), timedelta(0), timedelta(seconds=-30)])
+    async def test_a_clock_that_is_wrong_takes_nothing_from_who_lives(
+        self, open_store: OpenStore, ahead: timedelta
+    ) -> None:
+        mine, other = await open_store(), await open_store()
+        await mine.accept(claim("a"))
+        assert await mine.take(CHAT, "me", NOW, LEASE)
+        for passed in (LEASE / 3 * n for n in range(1, 9)):
+            assert await mine.renew("me", NOW + passed, LEASE) == ("a",)
+            assert await other.waiting(NOW + ahead + passed, LEASE) == ()
+            assert await other.take(CHAT, "other", NOW + ahead + passed, LEASE) is None
+        gone = NOW + ahead + LEASE / 3 * 8
+        assert await other.waiting(gone + LEASE - timedelta(seconds=1), LEASE) == ()
+        assert await other.waiting(gone + LEASE, LEASE) == (CHAT,)
+        assert await other.take(CHAT, "other", gone + LEASE, LEASE)
+        assert await mine.renew("me", NOW + 9 * LEASE, LEASE) == ()
+
+    async def test_what_was_held_long_ago_needs_no_watching(self, open_store: OpenStore) -> None:
+        dead, fresh = await open_store(), await open_store()
+        await dead.accept(claim("a"))
+        await dead.take(CHAT, "dead", NOW, LEASE)
+        assert await fresh.waiting(NOW + timedelta(minutes=15), LEASE) == (CHAT,)
+
+    async def test_who_reads_a_claim_before_its_renewal_does_not_get_it(
+        self, open_store: OpenStore
+    ) -> None:
+        mine, other = await open_store(), await open_store()
+        await mine.accept(claim("a"))
+        await mine.take(CHAT, "me", NOW, LEASE)
+        assert await other.waiting(NOW, LEASE) == ()
+        assert await other.waiting(NOW + LEASE, LEASE) == (CHAT,)
+        await mine.renew("me", NOW + LEASE, LEASE)
+        assert await other.take(CHAT, "other", NOW + LEASE, LEASE) is None
 
     # history
 
@@ -386,6 +438,22 @@ class StoreContract:
         assert await store.turns(THREAD, 9) == tuple(asked)
         assert await store.turns(THREAD, 2) == tuple(asked[3:])
         assert await store.turns(THREAD, 0) == ()
+
+    async def test_a_fold_is_kept_with_its_turn(self, store: Store) -> None:
+        folding = replace(turn("b", NOW + LEASE), fold=fold(NOW))
+        await self.commit_turns(store, THREAD, turn("a"), folding)
+        assert await store.turns(THREAD, 9) == (turn("a"), folding)
+        assert await store.forget_thread(THREAD) == Erased(turns=2)
+        assert await store.turns(THREAD, 9) == ()
+
+    async def test_a_fold_is_not_kept_longer_than_what_it_was_made_from(self, store: Store) -> None:
+        limit = NOW - KEEP
+        stale = replace(turn("a", limit), fold=fold(LONG_AGO))
+        good = replace(turn("b", NOW), fold=fold(limit))
+        await self.commit_turns(store, THREAD, stale, good)
+        for _ in range(2):
+            await store.sweep(NOW, KEEP)
+            assert await store.turns(THREAD, 9) == (turn("a", limit), good)
 
     @pytest.mark.parametrize(
         "other",
@@ -654,7 +722,7 @@ class StoreContract:
         assert await store.focus("contoso", "new", "jane") == INCIDENT
         assert await store.audit(INCIDENT, 9) == (line("asked", LONG_AGO),)
         assert (await store.kept("old"), await store.kept("new")) == (None, {"tables": []})
-        assert await store.waiting(NOW) == (CHAT,)
+        assert await store.waiting(NOW, LEASE) == (CHAT,)
         assert not await store.accept(claim("finished new", "new"))
         assert not await store.accept(claim("owed"))
         assert await store.accept(claim("finished old", "old"))

@@ -55,6 +55,14 @@ class OutboxContract:
         await outbox.subscribe(retired)
         assert await outbox.subscriptions() == (retired, subscription(OTHER_ROOM, "Low"))
 
+    async def test_its_depth_is_what_is_due_in_all_places(self, outbox: Outbox) -> None:
+        assert await outbox.depth(NOW) == 0
+        await outbox.notice(INCIDENT, "new", [ROOM, OTHER_ROOM], NOW)
+        assert await outbox.depth(NOW - MOMENT) == 0
+        assert await outbox.depth(NOW) == 2
+        await tell(outbox)
+        assert await outbox.depth(NOW) == 1
+
     async def test_a_place_that_is_forgotten_has_nothing_on_its_way(self, outbox: Outbox) -> None:
         for room in (ROOM, OTHER_ROOM):
             await outbox.subscribe(subscription(room))
@@ -209,6 +217,19 @@ class OutboxContract:
         outboxes = [await open_outbox() for _ in range(4)]
         leasing = (each.lease("place", f"{n}", NOW, LEASE) for n, each in enumerate(outboxes))
         assert sum(await asyncio.gather(*leasing)) == 1
+
+    @pytest.mark.parametrize("ahead", [timedelta(seconds=30), timedelta(seconds=-30)])
+    async def test_a_clock_that_is_wrong_takes_no_lease_from_who_lives(
+        self, open_outbox: OpenOutbox, ahead: timedelta
+    ) -> None:
+        mine, other = await open_outbox(), await open_outbox()
+        for passed in (LEASE / 3 * n for n in range(9)):
+            assert await mine.lease("place", "me", NOW + passed, LEASE)
+            assert not await other.lease("place", "other", NOW + ahead + passed, LEASE)
+        gone = NOW + ahead + LEASE / 3 * 8
+        assert not await other.lease("place", "other", gone + LEASE - MOMENT, LEASE)
+        assert await other.lease("place", "other", gone + LEASE, LEASE)
+        assert not await mine.lease("place", "me", NOW + 9 * LEASE, LEASE)
 
     # what stays
 

@@ -16,7 +16,7 @@ async def accept(store: SqliteStore, name: str) -> None:
 async def drain(store: SqliteStore, name: str) -> None:
     worked = 0
     while await store.backlog():
-        for conversation in await store.waiting(NOW):
+        for conversation in await store.waiting(NOW, LEASE):
             taken = await store.take(conversation, name, NOW, LEASE)
             if taken is not None:
                 seen = Outcome(taken.key, {}, audit=(line(f"{conversation}/{taken.key}"),))

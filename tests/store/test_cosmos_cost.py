@@ -83,7 +83,7 @@ async def a_turn(store: CosmosStore, meter: Meter) -> None:
     await meter("limits", store.tally(COUNTED, "2026-11-24", 0, NOW))
     await meter("history", store.turns(THREAD, 20))
     await meter("note", store.note("z", "me", {"activity": "1700000000000"}))
-    await meter("renew, 7 times in 15 seconds", store.renew("me", NOW, LEASE), 7)
+    await meter("renew, 3 times in 15 seconds", store.renew("me", NOW, LEASE), 3)
     await meter("commit", store.commit(LEFT, "me"))
     await meter("limits", store.tally(COUNTED, "2026-11-24", 900, NOW))
     await meter("finish", store.finish("z", "me", NOW))
@@ -114,7 +114,7 @@ async def test_the_documents_say_what_it_costs(double: CosmosDouble, store: Cosm
     await click("click", store.end_write(write(proposal="proposal z"), line("added")))
     await click("click", store.is_shared("proposal z"))
     idle = Meter(double)
-    for look in (store.waiting(NOW), store.backlog()):
+    for look in (store.waiting(NOW, LEASE), store.backlog()):
         await idle("claims", look, 1 / 2)
     for look in (store.outbox.waiting(NOW), store.outbox.subscriptions()):
         await idle("outbox", look)

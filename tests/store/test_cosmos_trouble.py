@@ -95,6 +95,7 @@ async def test_a_commit_that_was_cut_short_is_completed_by_whoever_takes_over(
     with pytest.raises(StoreError):
         await dying.commit(outcome("a"), "dying")
     double.faults = lambda *_: None
+    assert await other.take(CHAT, "other", NOW, LEASE) is None
     taken = await other.take(CHAT, "other", NOW + LEASE, LEASE)
     assert taken and taken.progress == {"reply": "answer a"}
     assert await other.turns(THREAD, 9) == (turn("a"),)
@@ -127,6 +128,7 @@ async def test_a_claim_that_cannot_be_completed_yet_is_not_kept_from_others(
     double.faults = failing("create history")
     with pytest.raises(StoreError):
         await one.commit(outcome("a"), "one")
+    assert await two.take(CHAT, "two", NOW, LEASE) is None
     with pytest.raises(StoreError):
         await two.take(CHAT, "two", NOW + LEASE, LEASE)
     double.faults = lambda *_: None
@@ -184,7 +186,7 @@ async def test_an_older_claim_that_shows_up_late_waits_for_the_younger(
     assert await store.take(CHAT, "me", NOW, LEASE)
     double.collections["conversations"].items[(CHAT,), name("older")] = late
     assert await store.take(CHAT, "other", NOW, LEASE) is None
-    assert await store.waiting(NOW) == ()
+    assert await store.waiting(NOW, LEASE) == ()
     assert await store.finish("younger", "me", NOW)
     taken = await store.take(CHAT, "other", NOW, LEASE)
     assert taken and taken.key == "older"
@@ -431,7 +433,7 @@ async def test_names_of_any_length_are_told_apart(store: CosmosStore) -> None:
         taken = await store.take(chat, "me", NOW, LEASE)
         assert taken and taken.conversation == chat
     await store.release("me")
-    assert await store.waiting(NOW) == tuple(chats)
+    assert await store.waiting(NOW, LEASE) == tuple(chats)
 
 
 async def test_what_takes_several_pages_is_read_whole(store: CosmosStore) -> None:

@@ -15,6 +15,7 @@ import pytest
 from bot.domain.chain import break_at_end, break_between
 from bot.domain.proposal import playbook_id
 from bot.errors import StoreError
+from bot.local.database import Database
 from bot.local.sqlite import SqliteStore
 from bot.ports import Outcome, Store
 from bot.ports.outgoing import Outbox
@@ -144,7 +145,7 @@ async def test_a_killed_process_leaves_whole_transactions(
     assert len(kept) >= turns
     assert lines == [f"{what} {key}" for key in kept for what in ("asked", "answered")]
     assert all([await store.proposal(f"proposal {key}") for key in kept])
-    unfinished = await store.waiting(NOW + LEASE)
+    unfinished = await store.waiting(NOW + LEASE, LEASE)
     assert len(unfinished) == await store.backlog() <= 1
     for key in unfinished:
         assert await store.take(key, "me", NOW + LEASE, LEASE)
@@ -188,7 +189,7 @@ def contents(path: Path) -> bytes:
         (garbage, "is damaged, or no SQLite database"),
         (another_program, "belongs to another program; name another file"),
         (another_version_of_another_program, "belongs to another program; name another file"),
-        (newer, "was written by a newer Casemate (its version is 99, this one reads 3)"),
+        (newer, "was written by a newer Casemate (its version is 99, this one reads 4)"),
     ],
 )
 async def test_a_file_that_is_not_ours_is_named_and_left_alone(
@@ -257,7 +258,7 @@ async def test_an_older_file_is_brought_up_to_date_and_keeps_all_it_has(
     assert len(await store.audit(INCIDENT, 9)) == 2
     assert await store.proposal("proposal a") == proposal("proposal a")
     assert len(await store.writes("proposal a")) == 1
-    assert await store.waiting(NOW) == (CHAT,)
+    assert await store.waiting(NOW, LEASE) == (CHAT,)
     assert not await store.accept(claim("a"))
 
     fresh = SqliteStore(str(tmp_path / "fresh.db"))
@@ -265,7 +266,7 @@ async def test_an_older_file_is_brought_up_to_date_and_keeps_all_it_has(
     await fresh.close()
     assert layout(path) == layout(tmp_path / "fresh.db")
     with closing(sqlite3.connect(path)) as db:
-        assert db.execute("PRAGMA user_version").fetchone() == (3,)
+        assert db.execute("PRAGMA user_version").fetchone() == (4,)
 
 
 async def test_an_update_that_fails_leaves_the_older_file_as_it_was(version_1, path: Path) -> None:
@@ -491,7 +492,7 @@ async def test_calls_happen_in_order_and_before_the_close(path: Path) -> None:
     assert await asyncio.gather(*accepting) == [True] * 50
     assert not [thread for thread in threading.enumerate() if thread.name == "sqlite"]
     await store.open()
-    assert await store.waiting(NOW) == tuple(f"{n}" for n in range(50))
+    assert await store.waiting(NOW, LEASE) == tuple(f"{n}" for n in range(50))
     await store.close()
 
 
@@ -523,3 +524,65 @@ def test_a_loop_that_ends_too_early_harms_nobody(path: Path) -> None:
         return backlog
 
     assert asyncio.run(come_back()) == 1
+
+
+class TestWritesThatWait:
+    """They are committed as one, and yet each is kept or fails for itself."""
+
+    @pytest.fixture
+    async def db(self, path: Path) -> AsyncIterator[Database]:
+        db = Database(str(path), wait=1)
+        await db.open()
+        await db.changed("CREATE TABLE t (n INTEGER PRIMARY KEY)")
+        yield db
+        await db.close()
+
+    async def test_one_commit_for_all(self, db: Database) -> None:
+        begun: list[str] = []
+        await db.transaction(lambda on: on.set_trace_callback(begun.append))
+        with held(db):
+            adding = [asyncio.ensure_future(db.changed(ADD, n)) for n in range(5)]
+        assert await asyncio.gather(*adding) == [1] * 5
+        assert begun.count("COMMIT") == 2  # that of what held the thread is the other
+        assert await db.rows("SELECT count(*) FROM t") == [(5,)]
+
+    async def test_one_that_fails_takes_no_other_with_it(self, db: Database) -> None:
+        def lost(on: sqlite3.Connection) -> None:
+            on.execute(ADD, (7,))
+            raise LookupError
+
+        with held(db):
+            adding = [
+                asyncio.ensure_future(each)
+                for each in (
+                    db.changed(ADD, 1),
+                    db.transaction(lost),
+                    db.changed(ADD, 1),
+                    db.changed(ADD, 2),
+                )
+            ]
+        first, broken, twice, last = await asyncio.gather(*adding, return_exceptions=True)
+        assert (first, type(broken), type(twice), last) == (1, LookupError, StoreError, 1)
+        assert await db.rows("SELECT n FROM t") == [(1,), (2,)]
+
+    async def test_a_read_sees_what_was_asked_for_before_it(self, db: Database) -> None:
+        with held(db):
+            calls = [
+                asyncio.ensure_future(each)
+                for each in (db.changed(ADD, 1), db.rows("SELECT n FROM t"), db.changed(ADD, 2))
+            ]
+        assert await asyncio.gather(*calls) == [1, [(1,)], 1]
+
+
+ADD = "INSERT INTO t VALUES (?)"
+
+
+@contextmanager
+def held(db: Database) -> Iterator[None]:
+    """Keep the database's thread busy, so that what is asked for meanwhile waits together."""
+    gate = threading.Event()
+    holding = asyncio.ensure_future(db.transaction(lambda on: gate.wait(5)))
+    yield
+    # The tasks that ask begin before this, and so have queued what they ask for.
+    asyncio.get_running_loop().call_soon(gate.set)
+    holding.add_done_callback(asyncio.Future.result)

@@ -10,6 +10,7 @@ import aiohttp
 import pytest
 from aiohttp.test_utils import TestServer
 
+from bot.domain.lease import SKEW
 from bot.local.sqlite import SqliteStore
 from bot.ports import Claim
 from bot.teams.analyst_tokens import AnalystTokens
@@ -63,7 +64,7 @@ def asked(clock: FakeClock) -> Claim:
 
 
 async def taken_up(store: SqliteStore, clock: FakeClock) -> Claim:
-    [conversation] = await store.waiting(clock.now())
+    [conversation] = await store.waiting(clock.now(), LEASE)
     claim = await store.take(conversation, OWNER, clock.now(), LEASE)
     assert claim is not None
     return claim
@@ -74,7 +75,7 @@ async def test_what_waits_is_kept_once_and_nobody_takes_it_up(sign_in, store, cl
         await sign_in.keep_waiting(asked)
     assert await store.backlog() == 1
     await clock.advance((WAIT - timedelta(seconds=1)).total_seconds())
-    assert await store.waiting(clock.now()) == ()
+    assert await store.waiting(clock.now(), LEASE) == ()
 
 
 async def test_it_goes_on_once_in_its_own_conversation(sign_in, store, clock, double, asked):
@@ -97,7 +98,7 @@ async def test_after_a_quarter_of_an_hour_it_is_dropped_unasked(
     sign_in, store, clock, double, asked
 ):
     await sign_in.keep_waiting(asked)
-    await clock.advance(WAIT.total_seconds())
+    await clock.advance((WAIT + SKEW).total_seconds())
     waiting = await taken_up(store, clock)
     assert await sign_in.go_on(waiting), "it is done with"
     assert await store.backlog() == 1 and double.calls == []

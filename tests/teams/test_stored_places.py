@@ -15,6 +15,7 @@ from bot.ports import Reply
 from bot.teams.activity import claim_of
 from bot.teams.connector import Connector
 from bot.teams.herald import TeamsHerald
+from bot.wire import always
 from tests.clock import FakeClock
 from tests.teams.conftest import BOT, Start, activity, kept
 from tests.teams.identity_provider import TENANT
@@ -69,7 +70,11 @@ async def test_an_announcement_goes_nowhere_else(
     herald = TeamsHerald(Connector(http, clock, token=token, loopback=True))
     place = Place(TENANT, "19:soc", "channel", swapped, BOT)
     with pytest.raises(Undelivered) as caught:
-        await (herald.edit(place, "a-1", Reply("x")) if edit else herald.post(place, Reply("x")))
+        await (
+            herald.edit(place, "a-1", Reply("x"), always)
+            if edit
+            else herald.post(place, Reply("x"), always)
+        )
     assert caught.value.retire
     assert teams.requests == teams.tokens == []
 

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from aiohttp import ClientSession, web
 
-from bot.domain.incident import Workspace
+from bot.domain.incident import IncidentRef, Workspace
 from bot.signing import SigningKeys
 from bot.webhook.edge import Webhook
 from bot.webhook.tokens import EntraTokens, openid_metadata
@@ -23,6 +23,9 @@ TENANT, CLIENT, CALLER, SECOND, STRANGER, SUBSCRIPTION, GUID, INCIDENT = (
     f"{digit * 8}-{digit * 4}-4{digit * 3}-8{digit * 3}-{digit * 12}" for digit in "1234567a"
 )
 WORKSPACE = Workspace("soc", SUBSCRIPTION, "soc-rg", "soc-logs", GUID)
+# Of another customer, in a subscription of its own.
+SECOND_WORKSPACE = Workspace("fabrikam", GUID, "soc-rg", "soc-logs", CLIENT)
+REF = IncidentRef("soc", INCIDENT)
 V1 = f"https://sts.windows.net/{TENANT}/"
 URI = f"api://{CLIENT}"
 
@@ -58,10 +61,10 @@ class Hook:
     clock: FakeClock
     issuer: IdentityProvider
     url: str = ""
-    arrived: list[str] = field(default_factory=list)
+    arrived: list[IncidentRef] = field(default_factory=list)
     failure: Exception | None = None
 
-    async def arrive(self, incident: str) -> None:
+    async def arrive(self, incident: IncidentRef) -> None:
         if self.failure is not None:
             raise self.failure
         self.arrived.append(incident)
@@ -113,7 +116,7 @@ async def start() -> AsyncIterator[Start]:
             keys = SigningKeys(session, openid_metadata(authority, TENANT), hook.clock)
             tokens = EntraTokens(keys, authority, TENANT, audience, callers)
             app = web.Application()
-            webhook = Webhook(None if local else tokens, hook.arrive, WORKSPACE)
+            webhook = Webhook(None if local else tokens, hook.arrive, (WORKSPACE, SECOND_WORKSPACE))
             app.router.add_post("/api/incidents", webhook.incidents)
             hook.url = await serve(stack, app)
             return hook

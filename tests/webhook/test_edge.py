@@ -13,10 +13,21 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from bot.bodies import MAX_BODY
-from bot.domain.incident import Workspace
+from bot.domain.incident import IncidentRef, Workspace
 from bot.errors import Refused, StoreError
 from bot.webhook.edge import incident_in
-from tests.webhook.conftest import INCIDENT, STRANGER, WORKSPACE, Hook, Start, arm_id, trigger
+from tests.webhook.conftest import (
+    GUID,
+    INCIDENT,
+    REF,
+    STRANGER,
+    SUBSCRIPTION,
+    WORKSPACE,
+    Hook,
+    Start,
+    arm_id,
+    trigger,
+)
 
 FIXTURE = (
     Path(__file__).parents[2] / "../shared/fixtures/payloads/sentinel_incident_trigger_create.json"
@@ -30,13 +41,13 @@ async def hook(start: Start) -> Hook:
 
 async def test_local_mode_needs_no_token(hook: Hook) -> None:
     assert (await hook.post())[:2] == (202, None)
-    assert hook.arrived == [INCIDENT]
+    assert hook.arrived == [REF]
     assert hook.issuer.fetched == {}
 
 
 async def test_a_repeat_is_accepted(hook: Hook) -> None:
     assert [(await hook.post())[0] for _ in range(3)] == [202] * 3
-    assert hook.arrived == [INCIDENT] * 3
+    assert hook.arrived == [REF] * 3
 
 
 def test_the_playbooks_own_body_is_read() -> None:
@@ -51,7 +62,7 @@ def test_the_playbooks_own_body_is_read() -> None:
         info["WorkspaceName"],
         told["workspaceId"],
     )
-    assert incident_in(FIXTURE.read_bytes(), workspace) == told["object"]["name"]
+    assert incident_in(FIXTURE.read_bytes(), [workspace]).id == told["object"]["name"]
 
 
 @pytest.mark.parametrize(
@@ -67,7 +78,7 @@ def test_the_playbooks_own_body_is_read() -> None:
 )
 async def test_an_id_in_any_case_names_the_incident(hook: Hook, id: str, incident: str) -> None:
     assert (await hook.post(json=trigger(id)))[0] == 202
-    assert hook.arrived == [incident]
+    assert hook.arrived == [IncidentRef("soc", incident)]
 
 
 async def test_only_the_id_is_taken_from_the_body(hook: Hook) -> None:
@@ -75,7 +86,7 @@ async def test_only_the_id_is_taken_from_the_body(hook: Hook) -> None:
     body["object"] |= {"name": STRANGER, "properties": None, "etag": 7}
     body["workspaceInfo"] = "another"
     assert (await hook.post(json=body))[0] == 202
-    assert hook.arrived == [INCIDENT]
+    assert hook.arrived == [REF]
 
 
 NOT_TRIGGERS: dict[str, bytes] = {
@@ -131,7 +142,13 @@ async def test_an_id_that_is_not_an_incidents(hook: Hook, id: Any) -> None:
 )
 async def test_an_incident_of_another_workspace(hook: Hook, where: dict[str, str]) -> None:
     says = await hook.refused(400, json=trigger(arm_id(**where)))
-    assert "another workspace" in says
+    assert "does not serve" in says
+
+
+async def test_the_same_id_in_two_workspaces_is_two_incidents(hook: Hook) -> None:
+    for subscription in (SUBSCRIPTION, GUID.upper()):
+        assert (await hook.post(json=trigger(arm_id(subscription=subscription))))[0] == 202
+    assert hook.arrived == [REF, IncidentRef("fabrikam", INCIDENT)]
 
 
 @pytest.mark.parametrize(("size", "status"), [(MAX_BODY, 202), (MAX_BODY + 1, 413)])
@@ -180,6 +197,6 @@ anything = st.recursive(
 @given(anything | st.builds(trigger, anything))
 def test_any_json_names_an_incident_or_is_refused(body: Any) -> None:
     try:
-        assert incident_in(json.dumps(body).encode(), WORKSPACE) == INCIDENT
+        assert incident_in(json.dumps(body).encode(), [WORKSPACE]) == REF
     except Refused as error:
         assert error.status == 400

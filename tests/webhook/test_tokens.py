@@ -14,7 +14,7 @@ from tests.teams.identity_provider import encode_unsigned, jwk, public_pem
 from tests.webhook.conftest import (
     CALLER,
     CLIENT,
-    INCIDENT,
+    REF,
     SECOND,
     STRANGER,
     TENANT,
@@ -51,7 +51,7 @@ async def test_a_managed_identity_that_is_named_may(
     hook: Hook, version: int, changes: dict[str, Any]
 ) -> None:
     assert (await hook.post(hook.token(version, **changes)))[:2] == (202, None)
-    assert hook.arrived == [INCIDENT]
+    assert hook.arrived == [REF]
 
 
 async def test_a_clock_may_be_minutes_off(hook: Hook) -> None:

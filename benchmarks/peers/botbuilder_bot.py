@@ -1,11 +1,14 @@
-"""An echo bot on botbuilder-integration-aiohttp as its samples write one: the SDK's own adapter.
+"""A minimal chat bot on botbuilder-integration-aiohttp, as its samples write one.
 
-It verifies tokens as Casemate does: RS256, against the benchmark's issuer. It sends its reply
-without a token, as Casemate does to a connector on loopback; Entra ID is not part of the measure.
+It verifies tokens (RS256, the benchmark's issuer) through the SDK's own settings, and sends without
+one, as Casemate does to a connector on loopback. The SDK cannot stream to Teams: the answer goes
+in one message. What Casemate does and this does not: claim an activity before it is acknowledged,
+keep history, read the incident, build a prompt, check citations, send a card, write an audit.
 """
 
 import os
 
+import openai
 from aiohttp import web
 from botbuilder.core import ActivityHandler, TurnContext
 from botbuilder.integration.aiohttp import CloudAdapter
@@ -15,10 +18,21 @@ from botframework.connector.auth import (
     PasswordServiceClientCredentialFactory,
 )
 
+MODEL = openai.AsyncOpenAI(base_url=os.environ["AZURE_OPENAI_BASE_URL"], api_key="bench")
 
-class Echo(ActivityHandler):
+
+class Chat(ActivityHandler):
     async def on_message_activity(self, turn_context: TurnContext):
-        await turn_context.send_activity(f"Echo: {turn_context.activity.text}")
+        stream = await MODEL.chat.completions.create(
+            model="bench",
+            messages=[{"role": "user", "content": turn_context.activity.text}],
+            stream=True,
+        )
+        answer = ""
+        async for event in stream:
+            if event.choices:
+                answer += event.choices[0].delta.content or ""
+        await turn_context.send_activity(answer)
 
 
 class NoOutboundToken(PasswordServiceClientCredentialFactory):
@@ -34,7 +48,7 @@ ADAPTER = CloudAdapter(
         credential_factory=NoOutboundToken(os.environ["BOT_APP_ID"]),
     )
 )
-BOT = Echo()
+BOT = Chat()
 
 
 async def messages(request: web.Request) -> web.Response:

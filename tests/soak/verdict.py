@@ -1,0 +1,175 @@
+"""What the services' own records say in the end: what was lost, repeated or out of order.
+
+One thing is excused, and counted: Teams has no key by which it would know a message again, so one
+that it took before its sender could note it may come twice. That is proved each time: the store,
+looked at when the sender was dead, held no note of a message that Teams already held; or Teams'
+answer to it was cut.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import sqlite3
+from collections import Counter
+from contextlib import closing
+from dataclasses import dataclass, field
+from typing import Any
+
+from bot.azure.cosmos_items import unpacked
+from bot.records import decoded
+from tests.soak.analysts import Room, Soak
+from tests.soak.surroundings import QUESTION
+from tests.teams_double import Sent
+
+
+@dataclass
+class Witness:
+    """Looks at the store when a replica has just died, and remembers what was sent unnoted."""
+
+    soak: Soak
+    unnoted: set[str] = field(default_factory=set[str])
+
+    def look(self) -> None:
+        """Remember the messages that Teams holds and the store has no note of."""
+        open_questions, unsent = self._open()
+        teams = self.soak.around.teams
+        for room in self.soak.rooms:
+            conversation = room.chat.conversation
+            owed = open_questions.get(conversation)
+            if not owed or not room.chat.messages:
+                continue
+            answered = aligned(room, room.chat.messages, self.excused())
+            # A redelivery may be accepted before the front knows it: then it is the newest.
+            place = room.accepted.index(owed) if owed in room.accepted else len(room.accepted)
+            if len(answered) > place:
+                self.unnoted.add(room.chat.messages[-1].id)
+        for place, numbers in unsent.items():
+            for sent in teams.messages(place):
+                if numbers & numbers_of(sent):
+                    self.unnoted.add(sent.id)
+
+    def excused(self) -> set[str]:
+        """Messages that may come a second time."""
+        cut = {_id(body) for _, _, body in self.soak.around.faults["teams"].doubtful}
+        return self.unnoted | cut
+
+    def _open(self) -> tuple[dict[str, str], dict[str, set[int]]]:
+        """The oldest question owed in each conversation, and what each place is still owed."""
+        claims, outbox = (self._cosmos if self.soak.around.cosmos else self._sqlite)()
+        asked: dict[str, str] = {}
+        for conversation, body in claims:
+            if found := QUESTION.search(str(body.get("text", ""))):
+                asked.setdefault(conversation, found[0])
+        numbers = {
+            case.incident["name"]: case.incident["properties"]["incidentNumber"]
+            for case in self.soak.around.world.cases.values()
+        }
+        owed: dict[str, set[int]] = {}
+        for place, incident in outbox:
+            owed.setdefault(place, set()).add(numbers[incident])
+        return asked, owed
+
+    def _sqlite(self) -> tuple[list[tuple[str, Any]], list[tuple[str, str]]]:
+        with closing(sqlite3.connect(self.soak.around.database)) as db:
+            claims = db.execute(
+                "SELECT conversation, body FROM claims WHERE finished IS NULL ORDER BY seq"
+            ).fetchall()
+            outbox = db.execute("SELECT place, incident FROM announcements WHERE sent = ''")
+            return [(each, decoded(body)) for each, body in claims], outbox.fetchall()
+
+    def _cosmos(self) -> tuple[list[tuple[str, Any]], list[tuple[str, str]]]:
+        cosmos = self.soak.around.cosmos
+        assert cosmos is not None
+        items = [each for each in cosmos.collections["conversations"].items.values()]
+        claims = sorted((each for each in items if each.get("open")), key=lambda it: it["seq"])
+        outbox = cosmos.collections["outbox"].items.values()
+        return (
+            [(each["named"], unpacked(each["body"])) for each in claims],
+            [(each["conversation"], each["incident"]) for each in outbox if not each["sent"]],
+        )
+
+
+def _id(body: bytes) -> str:
+    try:
+        return str(json.loads(body).get("id", ""))
+    except ValueError:
+        return ""
+
+
+def numbers_of(sent: Sent) -> set[int]:
+    """The incidents that a message in a place is about, each time anew."""
+    return {int(each) for each in re.findall(r"\b5\d{4}\b", json.dumps(sent.now))}
+
+
+def aligned(room: Room, messages: list[Sent], excused: set[str]) -> list[Sent]:
+    """The messages but those excused as a repeat of the one before."""
+    kept: list[Sent] = []
+    for sent in messages:
+        if not (kept and kept[-1].id in excused and kept[-1].text == sent.text):
+            kept.append(sent)
+    return kept
+
+
+class Verdict:
+    """The counts, and everything that broke a promise."""
+
+    def __init__(self, witness: Witness) -> None:
+        self._soak, self._excused = witness.soak, witness.excused()
+        self.counts: Counter[str] = Counter()
+        self.broken: list[str] = []
+        for room in self._soak.rooms:
+            self._answers(room)
+        self._writes()
+        self._announcements()
+
+    def _answers(self, room: Room) -> None:
+        messages = room.chat.messages
+        answers = aligned(room, messages, self._excused)
+        self.counts["questions accepted"] += len(room.accepted)
+        self.counts["answers"] += len(answers)
+        self.counts["answers sent twice, excused"] += len(messages) - len(answers)
+        where = f"{room.chat.kind} {room.chat.conversation}"
+        if len(answers) != len(room.accepted):
+            self.broken.append(f"{where}: {len(room.accepted)} questions, {len(answers)} answers")
+        for place, (question, sent) in enumerate(zip(room.accepted, answers, strict=False)):
+            named = QUESTION.findall(sent.text)
+            if not named:
+                self.counts["answers without the model"] += 1
+            elif named[0] != question:
+                self.broken.append(f"{where}: answer {place} is to {named[0]}, not {question}")
+                return
+
+    def _writes(self) -> None:
+        for click in self._soak.clicks:
+            self.counts["buttons clicked"] += 1
+            there = click.case.tasks if click.kind == "task" else click.case.comments
+            text = f"“{click.question} "
+            found = [guid for guid, item in there.items() if text in _text(item)]
+            self.counts["clicks confirmed"] += click.done
+            self.counts["written"] += len(found)
+            if len(found) > 1 or (click.done and not found):
+                self.broken.append(f"{click.question} as {click.kind}: written {len(found)} times")
+
+    def _announcements(self) -> None:
+        self.counts["incidents"] = len(self._soak.arrived)
+        for chat in self._soak.places:
+            shown: dict[int, list[str]] = {}
+            for sent in chat.messages:
+                for number in numbers_of(sent):
+                    shown.setdefault(number, []).append(sent.id)
+            for number in self._soak.arrived:
+                ids = shown.get(number, [])
+                again = len(ids) - 1
+                self.counts["announcements"] += bool(ids)
+                if again > 0 and all(each in self._excused for each in ids[:-1]):
+                    self.counts["announced twice, excused"] += 1
+                elif again:
+                    self.broken.append(
+                        f"{chat.conversation}: incident {number} announced {len(ids)} times"
+                    )
+
+
+def _text(item: Any) -> str:
+    properties = item["properties"]
+    return str(properties.get("message") or properties.get("description"))
