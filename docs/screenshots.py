@@ -42,7 +42,7 @@ _FLAGS = (
 _NARROW = """
 div { min-width: 0 !important }
 div:has(> .ac-preview-panel) { width: auto !important; padding: 0 !important; border: 0 !important }
-.fai-OutputCard { padding: 4px !important; max-width: 318px !important }
+.fai-OutputCard { padding: 4px !important; margin-left: 8px !important }
 .fui-Toolbar { display: none !important }
 """
 # How far the longest list of messages is from being shown as a whole, in pixels.
@@ -231,7 +231,8 @@ def take(url: str, scene: Scene, folder: Path, sandbox: str) -> list[Path]:
             else:
                 arrive(page, sandbox, step.count)
         page.mouse.move(0, 0)
-        page.evaluate(_HIDE, [0, -scene.last if scene.last else before])
+        if scene.chat != CHANNEL:  # where the newest post is on top
+            page.evaluate(_HIDE, [0, -scene.last if scene.last else before])
         return [_photograph(page, look, folder / f"{scene.name}{look}.png") for look in scene.looks]
 
 

@@ -29,6 +29,8 @@ NOT_RUN = {
     "az": "needs an Azure subscription",
     "azd": "needs an Azure subscription",
     "docker": "needs a container engine",
+    "export": "sets what the command after it reads",
+    "mkdir": "makes a folder of one's own, for prompts to be reworded",
 }
 
 
@@ -38,6 +40,7 @@ def commands(page: Path) -> Iterator[str]:
     for indent, language, block in fences:
         for line in block.replace("\\\n", " ").splitlines():
             command = line.removeprefix(indent).split(" # ")[0].strip()
+            command = re.sub(r"^([A-Z_]+=\S+ )+(?=make )", "", command)
             if command and language in ("", "sh", "bash", "console"):
                 yield command
 
