@@ -389,7 +389,7 @@ json_values = st.recursive(
 @given(data=json_values)
 def test_no_json_at_all_raises_more_than_a_sentinel_error(data):
     async def ask() -> None:
-        double = Double(answers=[data])
+        double = Double(answers=[json.dumps(data).encode()])  # a number alone is a status
         async with TestServer(double.app()) as server, aiohttp.ClientSession() as session:
             sentinel = Sentinel(
                 session, WORKSPACE, str(server.make_url("")), None, ImpatientClock()
