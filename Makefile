@@ -18,7 +18,7 @@ client/node_modules bot/kusto/node_modules manifest/node_modules: %/node_modules
 	cd $* && npm ci --ignore-scripts --no-audit --no-fund --silent && touch node_modules
 
 test: $(VENV)/development bot/kusto/node_modules manifest/node_modules
-	$(BIN)/python -m pytest -n 2 --dist worksteal
+	$(BIN)/python -m pytest -n 3 --dist worksteal
 
 # The same with every line watched, which takes twice as long.
 coverage: $(VENV)/development bot/kusto/node_modules manifest/node_modules
