@@ -35,6 +35,7 @@ KINDS = (
     "slow body",
     "wrong type",
 )
+FAULT = web.RequestKey("fault", str)
 # What leaves the caller in doubt whether it was done.
 DOUBTFUL = frozenset({"reset after", "half answer"})
 
@@ -65,7 +66,7 @@ class Faulty:
             self.struck[kind] = self.struck.get(kind, 0) + 1
             if kind in ("busy", "broken", "gateway", "reset", "latency"):
                 return await self._before(kind, request, handler)
-            request["fault"] = kind  # a double that streams cuts its answer itself
+            request[FAULT] = kind  # a double that streams cuts its answer itself
             return await self._after(kind, request, await handler(request))
 
         return misbehave

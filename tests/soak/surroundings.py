@@ -32,7 +32,7 @@ from sandbox.world import (
     load,
 )
 from tests.cosmos_double import KEY, CosmosDouble
-from tests.faults import Faulty
+from tests.faults import FAULT, Faulty
 from tests.teams_double import Teams
 
 # Every question names itself; so does every answer of the model to it.
@@ -124,7 +124,7 @@ def answering(seed: random.Random) -> Any:
         if not body.get("stream") or not asked:
             return await handler(request)
         last = QUESTION.findall(json.dumps(body["messages"][-1]))
-        cut = request.get("fault") == "half answer"
+        cut = request.get(FAULT) == "half answer"
         return await _stream(request, f"About {(last or asked)[-1]}.", seed.uniform(0.02, 0.3), cut)
 
     return answer

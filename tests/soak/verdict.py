@@ -54,6 +54,11 @@ class Witness:
         cut = {_id(body) for _, _, body in self.soak.around.faults["teams"].doubtful}
         return self.unnoted | cut
 
+    def owed(self) -> int:
+        """How much is accepted and not done, by the store's own word."""
+        claims, outbox = (self._cosmos if self.soak.around.cosmos else self._sqlite)()
+        return len(claims) + len(outbox)
+
     def _open(self) -> tuple[dict[str, str], dict[str, set[int]]]:
         """The oldest question owed in each conversation, and what each place is still owed."""
         claims, outbox = (self._cosmos if self.soak.around.cosmos else self._sqlite)()
