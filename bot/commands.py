@@ -49,8 +49,6 @@ def run(
     chosen = parser.parse_args(arguments)
     journal.begin(sys.stderr)
     redaction.install()
-    for chatty in ("httpx2", "azure"):  # each request with its headers, at INFO
-        logging.getLogger(chatty).setLevel(logging.WARNING)
     try:
         if chosen.command == "sandbox":
             return sandbox(chosen.port)

@@ -32,6 +32,7 @@
     │   ├── LogsBusy              429; `retry_after` seconds
     │   ├── LogsTooSlow           the query ran into its time limit
     │   └── LogsDown              unreachable or 5xx
+    ├── NothingInFocus            no incident is named, and none was before
     ├── WhichIncident             what was named is in several workspaces; `choices`
     ├── SignInNeeded              the analyst's own rights are needed, and they have not signed in
     ├── ClickRefused              a card's button that may not do what it says
@@ -236,6 +237,10 @@ class LogsTooSlow(LogsError):
 
 class LogsDown(LogsError):
     """The logs are unreachable or fail."""
+
+
+class NothingInFocus(CasemateError):
+    """A question is about no incident: none is named, and none was before in this conversation."""
 
 
 class WhichIncident(CasemateError):

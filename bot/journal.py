@@ -56,7 +56,7 @@ def begin(stream: TextIO) -> None:
     plain = logging.Formatter("%(asctime)s %(levelname)s %(name)s %(message)s")
     handler.setFormatter(plain if stream.isatty() else JsonLines())
     logging.basicConfig(level=logging.INFO, handlers=[handler])
-    for library in ("httpx2", "azure"):  # a line or ten for each request
+    for library in ("httpx2", "azure"):  # each request with its headers, at INFO
         logging.getLogger(library).setLevel(logging.WARNING)
 
 

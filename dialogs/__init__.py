@@ -14,7 +14,7 @@ from bot.desk.post import Postings
 from bot.desk.refusals import Refusals
 from bot.domain.incident import Mention, Workspace, parted
 from bot.domain.people import Place
-from bot.errors import ClickRefused, WhichIncident
+from bot.errors import ClickRefused, NothingInFocus, WhichIncident
 from bot.ports import Answered, Click, Clicked, Clicking, Courier, Leave, Respond, Said
 
 from . import (
@@ -130,8 +130,11 @@ def responder(desk: Desk) -> Respond:
                 addresses.clear()
             addresses[place.conversation] = place.service_url
         handler, mention = route(said.text, desk.choices)
+        own = desk.of(said.analyst)
         try:
-            return await handler(desk.of(said.analyst), said, courier, mention)
+            return await handler(own, said, courier, mention)
+        except NothingInFocus as nothing:
+            return await incidents.which(own, nothing)
         except WhichIncident as which:
             return incidents.which_workspace(said, which)
 

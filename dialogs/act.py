@@ -17,7 +17,6 @@ from bot.domain.rendering import plain, unmarked
 from bot.errors import ClickRefused, SentinelError
 from bot.ports import Answered, Clicked, Clicking, Courier, JsonObject, Reply, Said
 
-from . import incidents
 from .focus import focused, named
 from .incident import card_of, chosen
 
@@ -71,10 +70,7 @@ async def reopen(desk: Desk, said: Said, courier: Courier, mention: Mention | No
 
 async def close(desk: Desk, said: Said, courier: Courier, mention: Mention | None) -> Answered:
     """Ask for classification and reason; the click on "Close incident" closes."""
-    focus = await focused(desk, said, mention)
-    if focus is None:
-        return await incidents.which(desk)
-    desk, ref = focus
+    desk, ref = await focused(desk, said, mention)
     incident = await desk.incidents.get(ref.id)
     if incident.status == CLOSED:
         words = f"Incident {incident.called} is already {_as_closed(incident)}."
@@ -93,10 +89,7 @@ async def click(desk: Desk, clicked: Clicked) -> Clicking:
 
 
 async def _said(desk: Desk, said: Said, mention: Mention | None, wanted: Act) -> Answered:
-    focus = await focused(desk, said, mention)
-    if focus is None:
-        return await incidents.which(desk)
-    desk, ref = focus
+    desk, ref = await focused(desk, said, mention)
     acted = await carry_out(desk, said.analyst, ref, wanted, said.at)
     return Answered(await _reply(desk, said, acted))
 

@@ -16,17 +16,13 @@ from bot.domain.proposal import Proposal, Write
 from bot.domain.rendering import for_teams
 from bot.ports import Answered, Citation, Courier, JsonObject, Reply, Said
 
-from . import incidents
 from .focus import focused
 from .incident import warned
 
 
 async def reply(desk: Desk, said: Said, courier: Courier, mention: Mention | None) -> Answered:
     """Answer a question about the incident that it names, or that is in focus."""
-    focus = await focused(desk, said, mention)
-    if focus is None:
-        return await incidents.which(desk)
-    desk, ref = focus
+    desk, ref = await focused(desk, said, mention)
     return answered(await ask(desk, said, ref, said.text, courier))
 
 
@@ -44,10 +40,7 @@ def too_long(said: Said) -> Answered | None:
 
 async def summary(desk: Desk, said: Said, courier: Courier, mention: Mention | None) -> Answered:
     """Summarise the incident, and say what was asked and done on it so far."""
-    focus = await focused(desk, said, mention)
-    if focus is None:
-        return await incidents.which(desk)
-    desk, ref = focus
+    desk, ref = await focused(desk, said, mention)
     question = desk.prompts["summary"].text
     asked = await ask(desk, said, ref, question, courier, shown="Summarise the incident.")
     done = await recorded(desk, said.analyst.tenant, ref)

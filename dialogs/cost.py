@@ -7,7 +7,6 @@ from bot.domain.incident import Mention
 from bot.domain.price import Prices, Used
 from bot.ports import Answered, Courier, Reply, Said
 
-from . import incidents
 from .focus import focused
 
 MAX_AUDIT = 2_000
@@ -15,10 +14,7 @@ MAX_AUDIT = 2_000
 
 async def reply(desk: Desk, said: Said, courier: Courier, mention: Mention | None) -> Answered:
     """Add up the tokens in the audit, with their price where the prices are known."""
-    focus = await focused(desk, said, mention)
-    if focus is None:
-        return await incidents.which(desk)
-    desk, ref = focus
+    desk, ref = await focused(desk, said, mention)
     called = (await desk.incidents.get(ref.id)).called
     items = await desk.store.audit(ref, MAX_AUDIT)
     own, all_of_them = Used(), Used()

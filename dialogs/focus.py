@@ -9,10 +9,11 @@ from dataclasses import replace
 from bot.desk.desk import Desk
 from bot.desk.find import find
 from bot.domain.incident import IncidentRef, Mention, Workspace, mentioned, parted
-from bot.errors import IncidentNotFound
+from bot.errors import IncidentNotFound, NothingInFocus
 from bot.ports import Clicked, Said
 
 _ALONE = re.compile(r"(?:incident\s*)?#?\s*(\d{1,10})|(https://\S+)", re.IGNORECASE)
+_WHICH = "Which incident do you mean? Name it in your question, as in **incident 42**, or open one:"
 
 
 def named(words: str, workspaces: Sequence[Workspace] = ()) -> Mention | None:
@@ -30,17 +31,17 @@ def named(words: str, workspaces: Sequence[Workspace] = ()) -> Mention | None:
     return mention and replace(mention, workspace=mention.workspace or workspace)
 
 
-async def focused(
-    desk: Desk, said: Said, mention: Mention | None
-) -> tuple[Desk, IncidentRef] | None:
+async def focused(desk: Desk, said: Said, mention: Mention | None) -> tuple[Desk, IncidentRef]:
     """Find the incident that is meant, and keep it in focus; the desk of its workspace with it.
 
-    None where there is none. Raises IncidentNotFound, unless a bare `#4625` may just as well be an
-    event's number: then the focus stays; and WhichIncident.
+    Raises NothingInFocus, WhichIncident, and IncidentNotFound, unless a bare `#4625` may just as
+    well be an event's number: then the focus stays.
     """
     mention = mention or mentioned(said.text, desk.choices)
     if mention is None:
-        return await _kept(desk, said)
+        if (kept := await _kept(desk, said)) is None:
+            raise NothingInFocus(_WHICH)
+        return kept
     kept = await _kept(desk, said) if desk.choices else None
     try:
         ref = (await find(desk, mention, kept[1] if kept else None)).ref

@@ -7,16 +7,12 @@ from bot.domain.incident import Mention
 from bot.domain.transcript import Thread
 from bot.ports import Answered, AuditItem, Courier, Reply, Said
 
-from . import incidents
 from .focus import focused
 
 
 async def reset(desk: Desk, said: Said, courier: Courier, mention: Mention | None) -> Answered:
     """Forget the analyst's chat on this incident; what is on the incident stays."""
-    focus = await focused(desk, said, mention)
-    if focus is None:
-        return await incidents.which(desk)
-    desk, ref = focus
+    desk, ref = await focused(desk, said, mention)
     thread = Thread(said.analyst.tenant, said.analyst.id, ref)
     erased = await desk.store.forget_thread(thread)
     called = (await desk.incidents.get(ref.id)).called

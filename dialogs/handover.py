@@ -12,7 +12,7 @@ from bot.domain.incident import Mention
 from bot.errors import ClickRefused
 from bot.ports import Answered, Clicked, Clicking, Courier, JsonObject, Reply, Said
 
-from . import ask, incidents
+from . import ask
 from .focus import focused
 from .kql import proposal_id
 
@@ -22,10 +22,7 @@ _BOT = re.compile(r"28:[0-9a-f-]{36}", re.IGNORECASE)
 
 async def reply(desk: Desk, said: Said, courier: Courier, mention: Mention | None) -> Answered:
     """Prepare the handover for the one who asks, in their own chat only."""
-    focus = await focused(desk, said, mention)
-    if focus is None:
-        return await incidents.which(desk)
-    desk, ref = focus
+    desk, ref = await focused(desk, said, mention)
     if said.place.kind == "personal":
         asked = await prepare_handover(desk, said, ref, courier)
         return ask.answered(asked, shareable=False)

@@ -9,16 +9,12 @@ from bot.domain.incident import Mention
 from bot.domain.transcript import Thread
 from bot.ports import Answered, Courier, Reply, Said
 
-from . import incidents
 from .focus import focused
 
 
 async def reply(desk: Desk, said: Said, courier: Courier, mention: Mention | None) -> Answered:
     """Show the analyst's own questions and answers, newest last."""
-    focus = await focused(desk, said, mention)
-    if focus is None:
-        return await incidents.which(desk)
-    desk, ref = focus
+    desk, ref = await focused(desk, said, mention)
     thread = Thread(said.analyst.tenant, said.analyst.id, ref)
     turns = await desk.store.turns(thread, MAX_TURNS)
     incident = await desk.incidents.get(ref.id)

@@ -11,7 +11,6 @@ from bot.domain.people import Place
 from bot.errors import ClickRefused, IncidentNotFound
 from bot.ports import Answered, Clicked, Clicking, Courier, JsonObject, Reply, Said
 
-from . import incidents
 from .focus import focus_on, focused
 
 _NOT_OURS = "This button names no incident that I work with."
@@ -19,10 +18,7 @@ _NOT_OURS = "This button names no incident that I work with."
 
 async def reply(desk: Desk, said: Said, courier: Courier, mention: Mention | None) -> Answered:
     """Show the incident that is named, which is in focus from now on."""
-    focus = await focused(desk, said, mention)
-    if focus is None:
-        return await incidents.which(desk)
-    desk, ref = focus
+    desk, ref = await focused(desk, said, mention)
     return await shown(desk, ref, said.place)
 
 

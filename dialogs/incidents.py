@@ -10,7 +10,7 @@ from bot.cards import choice_card, incidents_card
 from bot.desk.desk import Desk
 from bot.desk.listing import MAX_PAGE, Filters, list_incidents
 from bot.domain.incident import Mention, Workspace, parted, placed
-from bot.errors import WhichIncident
+from bot.errors import NothingInFocus, WhichIncident
 from bot.ports import Answered, Courier, Reply, Said
 
 _STATUSES = ("new", "active", "closed")
@@ -68,13 +68,9 @@ async def reply(desk: Desk, said: Said, courier: Courier, mention: Mention | Non
     return await listed(desk, words + page, wanted, said.analyst.id)
 
 
-async def which(desk: Desk) -> Answered:
+async def which(desk: Desk, nothing: NothingInFocus) -> Answered:
     """Ask which incident is meant, with the open ones to choose from."""
-    return await listed(
-        desk,
-        "Which incident do you mean? Name it in your question, as in **incident 42**, or open one:",
-        Wanted(),
-    )
+    return await listed(desk, nothing.sentence, Wanted())
 
 
 def which_workspace(said: Said, which: WhichIncident) -> Answered:

@@ -19,7 +19,6 @@ from bot.domain.query_reach import reach
 from bot.errors import ClickRefused
 from bot.ports import Answered, Clicked, Clicking, Courier, JsonObject, Reply, Said
 
-from . import incidents
 from .ask import said_again
 from .focus import focused
 from .incident import warned
@@ -64,10 +63,7 @@ def wants_query(text: str) -> bool:
 
 async def reply(desk: Desk, said: Said, courier: Courier, mention: Mention | None) -> Answered:
     """Write a query for what stands behind the word, or for the question as it is."""
-    focus = await focused(desk, said, mention)
-    if focus is None:
-        return await incidents.which(desk)
-    desk, ref = focus
+    desk, ref = await focused(desk, said, mention)
     # A word with nothing but an incident behind it asks no question of its own.
     question = "" if mention else _WORD.sub("", said.text.strip()).strip()
     question = question or await playbook_question(desk, ref) or _USUAL

@@ -7,15 +7,11 @@ from bot.desk.tactics import explain_tactics
 from bot.domain.incident import Mention
 from bot.ports import Answered, Courier, Said
 
-from . import incidents
 from .ask import answered
 from .focus import focused
 
 
 async def reply(desk: Desk, said: Said, courier: Courier, mention: Mention | None) -> Answered:
     """Explain each tactic of the incident, to be put on it with a click."""
-    focus = await focused(desk, said, mention)
-    if focus is None:
-        return await incidents.which(desk)
-    desk, ref = focus
+    desk, ref = await focused(desk, said, mention)
     return answered(await explain_tactics(desk, said, ref, courier))

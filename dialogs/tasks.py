@@ -11,7 +11,6 @@ from bot.domain.incident import Mention
 from bot.domain.proposal import Proposal, Write
 from bot.ports import Answered, Courier, JsonObject, Said
 
-from . import incidents
 from .ask import said_again
 from .focus import focused
 from .incident import warned
@@ -19,10 +18,7 @@ from .incident import warned
 
 async def reply(desk: Desk, said: Said, courier: Courier, mention: Mention | None) -> Answered:
     """Propose investigation tasks for the incident."""
-    focus = await focused(desk, said, mention)
-    if focus is None:
-        return await incidents.which(desk)
-    desk, ref = focus
+    desk, ref = await focused(desk, said, mention)
     proposed = await propose_tasks(desk, said, ref, courier)
     called = proposed.briefing.case.incident.called
     message: JsonObject = {
