@@ -150,6 +150,7 @@ class SqliteOutbox:
 
     async def lease(self, name: str, owner: str, now: datetime, span: timedelta) -> bool:
         """Take or extend a lease; False while another owner's runs."""
+        until = micros(now + span)
 
         def work(db: sqlite3.Connection) -> bool:
             row = db.execute("SELECT owner, until FROM leases WHERE name = ?", (name,)).fetchone()
@@ -157,14 +158,15 @@ class SqliteOutbox:
             if holder != owner and not self._watched.ran_out(name, holder, runs, now, span):
                 return False
             if span:
-                until = micros(now + span)
                 db.execute("INSERT OR REPLACE INTO leases VALUES (?, ?, ?)", (name, owner, until))
-                self._watched.saw(name, owner, until, now + span)
             else:
                 db.execute("DELETE FROM leases WHERE name = ?", (name,))
             return True
 
-        return await self._db.transaction(work)
+        taken = await self._db.transaction(work)
+        if taken and span:
+            self._watched.saw(name, owner, until, now + span)
+        return taken
 
     async def let_go(self, owner: str) -> None:
         """Give up all leases of an owner."""

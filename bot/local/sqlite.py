@@ -62,18 +62,18 @@ class SqliteStore(SqliteTrail):
         self, conversation: str, owner: str, now: datetime, lease: timedelta
     ) -> Claim | None:
         """Lease the oldest unfinished claim, unless a lease on it, even one's own, still runs."""
-        return await self._db.transaction(
+        claim = await self._db.transaction(
             lambda db: transactions.take(db, self._watched, conversation, owner, now, lease)
         )
+        if claim is not None:
+            self._watched.saw(claim.key, owner, micros(now + lease), now + lease)
+        return claim
 
     async def renew(self, owner: str, now: datetime, lease: timedelta) -> tuple[str, ...]:
         """Extend all leases that `owner` holds: those just run out too, if nobody took over."""
         until = micros(now + lease)
-        rows = await self._db.rows(
-            "UPDATE claims SET lease_until = ? WHERE owner = ? AND finished IS NULL RETURNING key",
-            until,
-            owner,
-        )
+        sql = "UPDATE claims SET lease_until = ? WHERE owner = ? AND finished IS NULL RETURNING key"
+        rows = await self._db.transaction(lambda db: db.execute(sql, (until, owner)).fetchall())
         for (key,) in rows:
             self._watched.saw(key, owner, until, now + lease)
         return tuple(key for (key,) in rows)

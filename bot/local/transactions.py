@@ -55,12 +55,10 @@ def take(
     seq, holder, until, key, body, accepted, attempts, progress = row
     if holder is not None and not watched.ran_out(key, holder, until, now, lease):
         return None
-    until = micros(now + lease)
     db.execute(
         "UPDATE claims SET owner = ?, lease_until = ?, attempts = attempts + 1 WHERE seq = ?",
-        (owner, until, seq),
+        (owner, micros(now + lease), seq),
     )
-    watched.saw(key, owner, until, now + lease)
     return Claim(
         key, conversation, decoded(body), moment(accepted), attempts + 1, decoded(progress)
     )
