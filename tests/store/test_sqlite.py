@@ -17,7 +17,7 @@ from bot.domain.proposal import playbook_id
 from bot.errors import StoreError
 from bot.local.database import Database
 from bot.local.sqlite import SqliteStore
-from bot.ports import Outcome, Store
+from bot.ports import Claim, Outcome, Store
 from bot.ports.outgoing import Outbox
 from tests.store.contract import (
     CHAT,
@@ -565,6 +565,30 @@ class TestWritesThatWait:
         first, broken, twice, last = await asyncio.gather(*adding, return_exceptions=True)
         assert (first, type(broken), type(twice), last) == (1, LookupError, StoreError, 1)
         assert await db.rows("SELECT n FROM t") == [(1,), (2,)]
+
+    async def test_a_dead_holders_claim_is_taken_over_beside_one_that_fails(
+        self, path: Path
+    ) -> None:
+        store = SqliteStore(str(path), wait=1)
+        await store.open()
+        await store.accept(claim("a"))
+        await store.take(CHAT, "dead", NOW, LEASE)
+        await store.waiting(NOW, LEASE)
+
+        def lost(on: sqlite3.Connection) -> None:
+            raise LookupError
+
+        with held(store._db):
+            calls = [
+                asyncio.ensure_future(each)
+                for each in (
+                    store.take(CHAT, "me", NOW + LEASE, LEASE),
+                    store._db.transaction(lost),
+                )
+            ]
+        taken, _ = await asyncio.gather(*calls, return_exceptions=True)
+        assert isinstance(taken, Claim)
+        await store.close()
 
     async def test_a_read_sees_what_was_asked_for_before_it(self, db: Database) -> None:
         with held(db):
