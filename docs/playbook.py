@@ -27,8 +27,8 @@ from bot.domain.proposal import write_id
 from bot.opening import opened
 from bot.settings import Settings
 from sandbox.logs.workspace import load_logs
-from sandbox.run import add_services
-from sandbox.world import RESOURCE_GROUP, SUBSCRIPTION, WORKSPACE, WORKSPACE_ID, Case, World, load
+from sandbox.run import add_services, model_address, workspace
+from sandbox.world import Case, World, load
 
 OUT = Path(__file__).with_suffix(".md")
 NOW = datetime(2026, 11, 24, 9, 0, tzinfo=UTC)
@@ -98,14 +98,9 @@ async def opened_desk(world: World, url: str, folder: str, parts: AsyncExitStack
     world.portal_url = url
     settings = Settings.from_env(
         {
-            "AZURE_OPENAI_BASE_URL": f"{url}/openai/v1/",
+            **workspace(url),
+            **model_address(url),
             "AZURE_OPENAI_MODEL": "sandbox",
-            "ARM_ENDPOINT": url,
-            "LOG_ANALYTICS_ENDPOINT": url,
-            "SENTINEL_SUBSCRIPTION_ID": SUBSCRIPTION,
-            "SENTINEL_RESOURCE_GROUP": RESOURCE_GROUP,
-            "SENTINEL_WORKSPACE": WORKSPACE,
-            "SENTINEL_WORKSPACE_ID": WORKSPACE_ID,
             "STORE_URL": f"sqlite:///{folder}/casemate.db",
         }
     )

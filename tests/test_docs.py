@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import re
 import shutil
-import socket
 import subprocess
 import sys
 import time
@@ -15,10 +14,11 @@ from pathlib import Path
 from urllib.request import urlopen
 
 import pytest
+from aiohttp.test_utils import unused_port
 
 from docs import architecture
 from prompts.reading import read_yaml
-from sandbox.world import RESOURCE_GROUP, SUBSCRIPTION, WORKSPACE, WORKSPACE_ID
+from sandbox.run import model_address, workspace
 
 ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"
@@ -72,14 +72,9 @@ class Sandbox:
             cwd=self.folder,
             env={
                 "PATH": os.environ["PATH"],
-                "AZURE_OPENAI_BASE_URL": f"{base}/openai/v1/",
+                **workspace(base),
+                **model_address(base),
                 "AZURE_OPENAI_MODEL": "casemate-sandbox",
-                "ARM_ENDPOINT": base,
-                "LOG_ANALYTICS_ENDPOINT": base,
-                "SENTINEL_SUBSCRIPTION_ID": SUBSCRIPTION,
-                "SENTINEL_RESOURCE_GROUP": RESOURCE_GROUP,
-                "SENTINEL_WORKSPACE": WORKSPACE,
-                "SENTINEL_WORKSPACE_ID": WORKSPACE_ID,
             },
             capture_output=True,
             text=True,
@@ -93,9 +88,7 @@ def sandbox(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sandbox]:
     folder = tmp_path_factory.mktemp("docs")
     (folder / "prompts").mkdir()
     shutil.copy(ROOT / "prompts/summary.md", folder / "prompts")
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port: int = free.getsockname()[1]
+    port = unused_port()
     process = subprocess.Popen(
         [sys.executable, str(ROOT / "app.py"), "sandbox", "--port", str(port)],
         cwd=folder,

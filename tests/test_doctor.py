@@ -19,8 +19,8 @@ from bot import doctor
 from bot.azure.cosmos_containers import CONTAINERS
 from bot.doctor import Amiss, Finding, findings
 from bot.settings import Settings
-from sandbox.run import add_services
-from sandbox.world import RESOURCE_GROUP, SUBSCRIPTION, WORKSPACE, WORKSPACE_ID, World, load
+from sandbox.run import add_services, model_address, workspace
+from sandbox.world import SUBSCRIPTION, World, load
 from tests.clock import FakeClock
 from tests.cosmos_double import KEY, CosmosDouble
 from tests.scenario.conftest import _logs
@@ -35,14 +35,9 @@ class Sandbox:
     def __init__(self, world: World, base: str, folder: Path) -> None:
         self.world = world
         self.environment = {
-            "AZURE_OPENAI_BASE_URL": f"{base}/openai/v1/",
+            **workspace(base),
+            **model_address(base),
             "AZURE_OPENAI_MODEL": "casemate-sandbox",
-            "ARM_ENDPOINT": base,
-            "LOG_ANALYTICS_ENDPOINT": base,
-            "SENTINEL_SUBSCRIPTION_ID": SUBSCRIPTION,
-            "SENTINEL_RESOURCE_GROUP": RESOURCE_GROUP,
-            "SENTINEL_WORKSPACE": WORKSPACE,
-            "SENTINEL_WORKSPACE_ID": WORKSPACE_ID,
             "STORE_URL": f"sqlite:///{folder / 'casemate.db'}",
             "KQL_CHECKERS": "0",
         }

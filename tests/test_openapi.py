@@ -2,7 +2,6 @@
 
 import asyncio
 import os
-import socket
 import sys
 from pathlib import Path
 from typing import Any
@@ -10,7 +9,7 @@ from typing import Any
 import pytest
 import yaml
 from aiohttp import ClientError, ClientSession
-from aiohttp.test_utils import TestServer
+from aiohttp.test_utils import TestServer, unused_port
 
 from app import application
 from prompts.reading import read_yaml
@@ -51,9 +50,7 @@ async def test_every_route_is_described_and_no_other(
 @pytest.mark.timeout(240)
 async def test_it_answers_as_described(tmp_path: Path) -> None:
     """Schemathesis makes requests of the description, right and wrong, and judges the answers."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    port = unused_port()
     base = f"http://127.0.0.1:{port}"
     description = tmp_path / "openapi.yaml"
     description.write_text(yaml.safe_dump(pointed(described(), base)), "utf-8")

@@ -18,12 +18,8 @@ from aiohttp.test_utils import TestServer
 from app import application
 from bot.settings import Settings
 from sandbox.logs.workspace import Logs, load_logs
-from sandbox.run import add_services
+from sandbox.run import add_services, model_address, workspace
 from sandbox.world import (
-    RESOURCE_GROUP,
-    SUBSCRIPTION,
-    WORKSPACE,
-    WORKSPACE_ID,
     Case,
     World,
     load,
@@ -218,15 +214,10 @@ class running:
         self.soc = Soc(teams, world, self._clock, ClientSession(), f"{teams_url}/")
         self.settings = Settings.from_env(
             {
-                "AZURE_OPENAI_BASE_URL": f"{services_url}/openai/v1/",
+                **workspace(services_url),
+                **model_address(services_url),
                 "AZURE_OPENAI_MODEL": "sandbox",
-                "ARM_ENDPOINT": services_url,
-                "LOG_ANALYTICS_ENDPOINT": services_url,
                 "KQL_CHECKERS": "0",
-                "SENTINEL_SUBSCRIPTION_ID": SUBSCRIPTION,
-                "SENTINEL_RESOURCE_GROUP": RESOURCE_GROUP,
-                "SENTINEL_WORKSPACE": WORKSPACE,
-                "SENTINEL_WORKSPACE_ID": WORKSPACE_ID,
                 "STORE_URL": f"sqlite:///{self._folder / 'casemate.db'}",
                 **self._settings,
             }

@@ -8,7 +8,6 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
-import socket
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -17,12 +16,12 @@ from pathlib import Path
 
 import pytest
 from aiohttp import ClientError, ClientSession, web
-from aiohttp.test_utils import TestServer
+from aiohttp.test_utils import TestServer, unused_port
 
 from bot.clock import SystemClock
 from sandbox.run import PACE as SANDBOX_PACE
-from sandbox.run import add_services
-from sandbox.world import RESOURCE_GROUP, SUBSCRIPTION, WORKSPACE, WORKSPACE_ID, Fault, load
+from sandbox.run import add_services, model_address, workspace
+from sandbox.world import Fault, load
 from tests.scenario.announcing import about, arrives, hook
 from tests.scenario.conftest import Chat, Soc
 from tests.teams_double import Sent, Teams
@@ -72,22 +71,15 @@ async def two_replicas(
         base = str(serving.make_url("")).rstrip("/")
         environment = {
             "PATH": os.environ["PATH"],
-            "AZURE_OPENAI_BASE_URL": f"{base}/openai/v1/",
-            "ARM_ENDPOINT": base,
-            "LOG_ANALYTICS_ENDPOINT": base,
+            **workspace(base),
+            **model_address(base),
             "KQL_CHECKERS": "0",
-            "SENTINEL_SUBSCRIPTION_ID": SUBSCRIPTION,
-            "SENTINEL_RESOURCE_GROUP": RESOURCE_GROUP,
-            "SENTINEL_WORKSPACE": WORKSPACE,
-            "SENTINEL_WORKSPACE_ID": WORKSPACE_ID,
             "STORE_URL": f"sqlite:///{folder / 'casemate.db'}",
         }
         async with ClientSession() as http:
             bots: list[Process] = []
             for _ in range(2):
-                with socket.socket() as probe:
-                    probe.bind(("127.0.0.1", 0))
-                    port = probe.getsockname()[1]
+                port = unused_port()
                 bots.append(Process({**environment, "PORT": str(port)}, http, port))
             soc = Soc(teams, world, clock, http, str(connector.make_url("")), bots[0].url)  # pyright: ignore
             try:

@@ -21,12 +21,8 @@ from aiohttp.test_utils import TestServer
 
 from bot.azure.cosmos_containers import CONTAINERS
 from bot.clock import SystemClock
-from sandbox.run import add_services
+from sandbox.run import add_services, model_address, workspace
 from sandbox.world import (
-    RESOURCE_GROUP,
-    SUBSCRIPTION,
-    WORKSPACE,
-    WORKSPACE_ID,
     Case,
     World,
     load,
@@ -97,14 +93,9 @@ async def surrounded(store: str, folder: Path, seed: random.Random) -> AsyncIter
             kept = {"STORE_URL": cosmos.url, "COSMOS_KEY": KEY}
         environment = {
             "PATH": os.environ["PATH"],
-            "AZURE_OPENAI_BASE_URL": f"{base}openai/v1/",
-            "ARM_ENDPOINT": base.rstrip("/"),
-            "LOG_ANALYTICS_ENDPOINT": base.rstrip("/"),
+            **workspace(base.rstrip("/")),
+            **model_address(base.rstrip("/")),
             "KQL_CHECKERS": "0",
-            "SENTINEL_SUBSCRIPTION_ID": SUBSCRIPTION,
-            "SENTINEL_RESOURCE_GROUP": RESOURCE_GROUP,
-            "SENTINEL_WORKSPACE": WORKSPACE,
-            "SENTINEL_WORKSPACE_ID": WORKSPACE_ID,
             "POLL_SECONDS": "15",
             "ENRICH": "off",
             **kept,
