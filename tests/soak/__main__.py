@@ -55,7 +55,7 @@ async def soak(minutes: float, store: str, seed: int, folder: Path) -> Verdict:
         failing = [trouble.fail_service(name) for name in around.faults]
         troubles = [
             asyncio.create_task(each)
-            for each in (trouble.end_replicas(), trouble.fail_machine(), *failing)
+            for each in (trouble.kill(), trouble.stop(), trouble.fail_machine(), *failing)
         ]
         people = [*running.people(), asyncio.create_task(running.arrive())]
         await _for_a_while([*people, *troubles], 60 * minutes, trouble)

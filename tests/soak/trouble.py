@@ -6,6 +6,10 @@ import asyncio
 import itertools
 import random
 import signal
+import sqlite3
+import time
+from collections.abc import AsyncIterator
+from contextlib import suppress
 
 from aiohttp import ClientSession
 
@@ -26,29 +30,36 @@ class Trouble:
         self._around, self._random = soak.around, soak.random
         self._ending = asyncio.Lock()
         self.counts = soak.counts
+        self.ended = {"killed": 0, "stopped": 0, "paused": 0}
         self._machine = ["clock", *([] if self._around.cosmos else DISK)]
         self.struck = dict.fromkeys(self._machine, 0)
 
-    async def end_replicas(self) -> None:
-        """Every 20 seconds one replica is killed, stopped, or paused beyond its leases."""
-        while True:
-            await asyncio.sleep(EVERY)
-            how = self._random.choice(("kill", "kill", "kill", "terminate", "pause", "pause"))
+    async def kill(self) -> None:
+        """Every 20 seconds one replica is killed."""
+        async for _ in _every(EVERY):
             async with self._ending:
-                running = [each for each in self._soak.replicas if each.alive and not each.paused]
-                replica = self._random.choice(running)
-                self.counts[f"replica: {how}"] += 1
-                if how == "pause":
-                    replica.send(signal.SIGSTOP)
-                else:
-                    await self._restart(
-                        replica, signal.SIGKILL if how == "kill" else signal.SIGTERM
-                    )
-            if how == "pause":
-                await asyncio.sleep(1.0)  # what it had sent has arrived
-                self._witness.look()
-                await asyncio.sleep(self._random.uniform(12, 16))
-                replica.send(signal.SIGCONT)
+                await self._restart(self._anyone(), signal.SIGKILL)
+            self.ended["killed"] += 1
+
+    async def stop(self) -> None:
+        """In between, one is stopped as an operator does it, or paused beyond its leases."""
+        async for n in _every(1.7 * EVERY):
+            async with self._ending:
+                replica = self._anyone()
+                if n % 2:
+                    await self._restart(replica, signal.SIGTERM)
+                    self.ended["stopped"] += 1
+                    continue
+                replica.send(signal.SIGSTOP)
+            await asyncio.sleep(1.0)  # what it had sent has arrived
+            self._witness.look()
+            await asyncio.sleep(self._random.uniform(12, 16))
+            replica.send(signal.SIGCONT)
+            self.ended["paused"] += 1
+
+    def _anyone(self) -> Replica:
+        running = [each for each in self._soak.replicas if each.alive and not each.paused]
+        return self._random.choice(running)
 
     async def _restart(self, replica: Replica, number: signal.Signals) -> None:
         await replica.end(number)
@@ -85,7 +96,7 @@ class Trouble:
             name: {kind: faulty.struck.get(kind, 0) for kind in faults.KINDS}
             for name, faulty in self._around.faults.items()
         }
-        return {**services, "a machine": self.struck}
+        return {**services, "a machine": self.struck, "a replica": self.ended}
 
     async def all_struck(self) -> None:
         """Wait until every plan has struck everything that it can."""
@@ -106,11 +117,14 @@ class Trouble:
     async def _fail_disk(self, kind: str) -> None:
         path = self._around.database
         if kind == "locked":
-            async with faults.locked(path):
-                await asyncio.sleep(self._step)
+            with suppress(sqlite3.OperationalError):  # a paused replica holds it already
+                async with faults.locked(path):
+                    await asyncio.sleep(self._step)
             return
         if kind == "disk full":
-            with faults.disk_full(self._random.choice(self._soak.replicas).pid):
+            async with self._ending:
+                pid = self._anyone().pid
+            with faults.disk_full(pid):
                 await asyncio.sleep(self._step)
             return
         async with self._ending:
@@ -130,3 +144,11 @@ class Trouble:
             await self._look()
             faults.tear_wal(path, self._random)
             await asyncio.gather(*(each.start(self._http) for each in self._soak.replicas))
+
+
+async def _every(seconds: float) -> AsyncIterator[int]:
+    """Come round in that time, whatever is done meanwhile."""
+    began = time.monotonic()
+    for n in itertools.count():
+        await asyncio.sleep(max(0.0, began + (n + 1) * seconds - time.monotonic()))
+        yield n
