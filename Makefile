@@ -5,7 +5,7 @@ CLIENT_PORT ?= 56150
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: run test coverage fuzz llama contract types check audit bench eval soak manifest lock sbom docs screenshots clean
+.PHONY: run test coverage fuzz llama contract types emulator check audit bench eval soak manifest lock sbom docs screenshots clean
 
 run: $(VENV)/runtime client/node_modules bot/kusto/node_modules
 	@$(BIN)/python client/start.py --port $(CLIENT_PORT) --bot http://127.0.0.1:$(PORT)/api/messages & \
@@ -44,6 +44,10 @@ contract: $(VENV)/development $(VENV)/schemathesis
 # tests/infra_types.yaml, and so infra/, against Microsoft's management packages.
 types: $(VENV)/development $(VENV)/azure-types
 	AZURE_TYPES_PYTHON=$(VENV)/types/bin/python $(BIN)/python -m pytest tests/test_infra_types.py
+
+# Our requests to Cosmos DB, answered by an emulator that others wrote.
+emulator: $(VENV)/development $(VENV)/cosmosdb-server
+	COSMOSDB_SERVER=$(VENV)/emulator/node_modules/.bin/cosmosdb-server $(BIN)/python -m pytest tests/store/test_cosmosdb_server.py
 
 # Known vulnerabilities of what is pinned; needs pypi.org's and npm's advisories. With --strict, what
 # could not be looked up fails as well.
@@ -127,6 +131,10 @@ $(VENV)/llama-server: $(VENV)/development
 $(VENV)/schemathesis: $(VENV)/development
 	$(PYTHON) -m venv $(VENV)/contract
 	$(VENV)/contract/bin/python -m pip install --quiet --disable-pip-version-check schemathesis==4.32.5
+	@touch $@
+
+$(VENV)/cosmosdb-server: $(VENV)/development
+	npm install --prefix $(VENV)/emulator --ignore-scripts --no-audit --no-fund --silent @vercel/cosmosdb-server@1.0.1
 	@touch $@
 
 # The releases that speak the api-versions in infra/.
