@@ -5,7 +5,7 @@ CLIENT_PORT ?= 56150
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: run test coverage fuzz llama contract check audit bench eval soak manifest lock sbom docs screenshots clean
+.PHONY: run test coverage fuzz llama contract types emulator check audit bench eval soak manifest lock sbom docs screenshots clean
 
 run: $(VENV)/runtime client/node_modules bot/kusto/node_modules
 	@$(BIN)/python client/start.py --port $(CLIENT_PORT) --bot http://127.0.0.1:$(PORT)/api/messages & \
@@ -40,6 +40,14 @@ llama: $(VENV)/development $(VENV)/llama-server
 # docs/openapi.yaml against the bot: right and wrong requests, made by schemathesis.
 contract: $(VENV)/development $(VENV)/schemathesis
 	SCHEMATHESIS=$(CURDIR)/$(VENV)/contract/bin/schemathesis $(BIN)/python -m pytest tests/test_openapi.py
+
+# tests/infra_types.yaml, and so infra/, against Microsoft's management packages.
+types: $(VENV)/development $(VENV)/azure-types
+	AZURE_TYPES_PYTHON=$(VENV)/types/bin/python $(BIN)/python -m pytest tests/test_infra_types.py
+
+# Our requests to Cosmos DB, answered by an emulator that others wrote.
+emulator: $(VENV)/development $(VENV)/cosmosdb-server
+	COSMOSDB_SERVER=$(VENV)/emulator/node_modules/.bin/cosmosdb-server $(BIN)/python -m pytest tests/store/test_cosmosdb_server.py
 
 # Known vulnerabilities of what is pinned; needs pypi.org's and npm's advisories. With --strict, what
 # could not be looked up fails as well.
@@ -123,6 +131,22 @@ $(VENV)/llama-server: $(VENV)/development
 $(VENV)/schemathesis: $(VENV)/development
 	$(PYTHON) -m venv $(VENV)/contract
 	$(VENV)/contract/bin/python -m pip install --quiet --disable-pip-version-check schemathesis==4.32.5
+	@touch $@
+
+$(VENV)/cosmosdb-server: $(VENV)/development
+	npm install --prefix $(VENV)/emulator --ignore-scripts --no-audit --no-fund --silent @vercel/cosmosdb-server@1.0.1
+	@touch $@
+
+# The releases that speak the api-versions in infra/.
+$(VENV)/azure-types: $(VENV)/development
+	$(PYTHON) -m venv $(VENV)/types
+	$(VENV)/types/bin/python -m pip install --quiet --disable-pip-version-check \
+	  azure-mgmt-appcontainers==4.0.0 azure-mgmt-applicationinsights==4.1.0 \
+	  azure-mgmt-authorization==4.0.0 azure-mgmt-botservice==2.0.0 \
+	  azure-mgmt-cognitiveservices==14.0.0 azure-mgmt-containerregistry==11.0.0 \
+	  azure-mgmt-cosmosdb==9.7.0 azure-mgmt-keyvault==12.0.0 azure-mgmt-loganalytics==14.0.0 \
+	  azure-mgmt-logic==10.0.0 azure-mgmt-monitor==7.0.0 azure-mgmt-msi==7.1.0 \
+	  azure-mgmt-resource==24.0.0 azure-mgmt-securityinsight==1.0.0 six==1.17.0
 	@touch $@
 
 # Microsoft's SDKs that Casemate is measured beside: what they pin must not change what is tested.
