@@ -14,7 +14,7 @@ import logging
 from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any
 
-from .. import wire
+from .. import course, wire
 from ..domain.people import Place
 from ..domain.rendering import for_teams, stable_part
 from ..errors import Stopped, Undelivered
@@ -120,6 +120,7 @@ class Stream:
                 self.sent.append(self._id)
             else:
                 self.sent.append(delivered_id(await self._post(message)))
+            course.shown(self._clock.now())
             self._sent_at = self._clock.monotonic()
             if len(messages) > 1:
                 progress = {"parts": number + 1, "activity": self._id, "sent": self.sent}
@@ -188,6 +189,7 @@ class Stream:
             self._refused(answer)
         elif answer.status in (200, 201, 202):
             # 202 may carry ContentStreamSequenceOrderPreConditionFailed: Teams has a later one.
+            course.shown(self._clock.now())
             self._sequence += 1
             self._shown = shown
             self._id = self._id or delivered_id(answer)
