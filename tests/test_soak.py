@@ -12,7 +12,10 @@ import pytest
 
 from tests.soak.replica import ROOT
 
-pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="it looks into /proc")
+pytestmark = [
+    pytest.mark.skipif(sys.platform != "linux", reason="it looks into /proc"),
+    pytest.mark.timeout(180),
+]
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])

@@ -58,6 +58,7 @@ async def soak(minutes: float, store: str, seed: int, folder: Path) -> Verdict:
             for each in (trouble.kill(), trouble.stop(), trouble.fail_machine(), *failing)
         ]
         people = [*running.people(), asyncio.create_task(running.arrive())]
+        stack.push_async_callback(_cancelled, [*people, *troubles])
         await _for_a_while([*people, *troubles], 60 * minutes, trouble)
         await _come_to_rest(running, witness, troubles, people)
         verdict = Verdict(witness)
@@ -68,7 +69,7 @@ async def soak(minutes: float, store: str, seed: int, folder: Path) -> Verdict:
 
 async def _for_a_while(tasks: list[asyncio.Task[None]], seconds: float, trouble: Trouble) -> None:
     """Let it go on for `seconds`, and beyond that until every plan has struck."""
-    over = asyncio.gather(asyncio.sleep(seconds), trouble.all_struck())
+    over = asyncio.create_task(trouble.all_struck(seconds))
     limit = seconds + PATIENCE_SECONDS
     try:
         done, _ = await asyncio.wait(
@@ -77,8 +78,7 @@ async def _for_a_while(tasks: list[asyncio.Task[None]], seconds: float, trouble:
         for ended in done:  # of the tasks none ends, but by failing
             await ended
     finally:
-        over.cancel()
-        await asyncio.wait([over])
+        await _cancelled([over])
 
 
 async def _come_to_rest(
@@ -90,9 +90,7 @@ async def _come_to_rest(
     """Take all trouble away, and wait until nothing is owed and nothing more is sent."""
     around = running.around
     running.over.set()
-    for task in troubles:
-        task.cancel()
-    await asyncio.wait(troubles)
+    await _cancelled(troubles)
     for faulty in around.faults.values():
         faulty.kind = ""
     for replica in running.replicas:
@@ -105,6 +103,12 @@ async def _come_to_rest(
         now = len(around.teams.requests)
         still, seen = (still + 1 if now == seen and not witness.owed() else 0), now
         await asyncio.sleep(0.5)
+
+
+async def _cancelled(tasks: list[asyncio.Task[None]]) -> None:
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
 
 
 async def _gone(replica: Replica) -> None:

@@ -31,8 +31,8 @@ class Trouble:
         self._ending = asyncio.Lock()
         self.counts = soak.counts
         self.ended = {"killed": 0, "stopped": 0, "paused": 0}
-        self._machine = ["clock", *([] if self._around.cosmos else DISK)]
-        self.struck = dict.fromkeys(self._machine, 0)
+        plans = ("clock",) if self._around.cosmos else ("clock", *DISK)
+        self.struck = dict.fromkeys(plans, 0)
 
     async def kill(self) -> None:
         """Every 20 seconds one replica is killed."""
@@ -64,8 +64,13 @@ class Trouble:
     async def _restart(self, replica: Replica, number: signal.Signals) -> None:
         await replica.end(number)
         await self._look()
-        code = await replica.start(self._http)
-        assert code is None, f"{replica.name} did not start: see {replica.log}"
+        await self._start(replica)
+
+    async def _start(self, replica: Replica) -> None:
+        """Start it until it serves, as a platform does: it ends where it cannot reach its store."""
+        while (code := await replica.start(self._http)) is not None:
+            self.counts[f"start that ended with {code}"] += 1
+            await asyncio.sleep(1.0)
 
     async def _look(self) -> None:
         """Look at what a dead replica left: also at what was still on its way to Teams."""
@@ -98,15 +103,15 @@ class Trouble:
         }
         return {**services, "a machine": self.struck, "a replica": self.ended}
 
-    async def all_struck(self) -> None:
-        """Wait until every plan has struck everything that it can."""
+    async def all_struck(self, seconds: float) -> None:
+        """Wait that long, and then until every plan has struck everything that it can."""
+        await asyncio.sleep(seconds)
         while not all(all(each.values()) for each in self.strikes().values()):  # noqa: ASYNC110 - there is no event for it
             await asyncio.sleep(0.5)
 
     async def fail_machine(self) -> None:
         """The disk, where there is one, and the clocks, in turn."""
-        self._random.shuffle(self._machine)
-        for kind in itertools.cycle(self._machine):
+        for kind in itertools.cycle(self._random.sample(list(self.struck), len(self.struck))):
             await asyncio.sleep(2 * self._step)
             if kind == "clock":
                 self._random.choice(self._soak.replicas).send(signal.SIGUSR1)
@@ -138,12 +143,12 @@ class Trouble:
                     if code is None:
                         await asyncio.sleep(self._step)
                 if code is not None:
-                    await replica.start(self._http)
+                    await self._start(replica)
                 return
             await asyncio.gather(*(each.end(signal.SIGKILL) for each in self._soak.replicas))
             await self._look()
             faults.tear_wal(path, self._random)
-            await asyncio.gather(*(each.start(self._http) for each in self._soak.replicas))
+            await asyncio.gather(*map(self._start, self._soak.replicas))
 
 
 async def _every(seconds: float) -> AsyncIterator[int]:
