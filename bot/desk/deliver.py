@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import timedelta
 
@@ -19,7 +19,7 @@ from ..domain.incident import Incident, IncidentRef
 from ..domain.people import Place
 from ..errors import CasemateError, IncidentNotFound, SentinelError, Undelivered
 from ..ports import Reply
-from ..ports.outgoing import Herald
+from ..ports.outgoing import Carry, Herald
 from .announce import Announcements, Shown, Wording
 from .desk import Desk
 from .pace import TENANT, THREAD, Pace
@@ -42,7 +42,10 @@ GRACE_SECONDS = 2.0
 
 
 class Deliveries:
-    """Sends and edits what is due. `owner` names this process's leases."""
+    """Sends and edits what is due. `owner` names this process's leases.
+
+    `around` may measure what is carried to a place.
+    """
 
     def __init__(
         self,
@@ -51,8 +54,10 @@ class Deliveries:
         herald: Herald,
         wording: Wording,
         owner: str,
+        around: Callable[[Carry], Carry] = lambda carry: carry,
     ) -> None:
         self._desk = desk
+        self._carry = around(self._carried)
         self._outbox = desk.outbox
         self._announcements = announcements
         self._herald = herald
@@ -106,8 +111,8 @@ class Deliveries:
             # What a workspace in trouble holds up comes last: it must not hold up the others'.
             troubled = {ref.workspace for ref in self._unreadable}
             pending.sort(key=lambda each: each.incident.workspace in troubled)
-            await self._post(place, [each for each in pending if not each.activity])
-            await self._edit(place, [each for each in pending if each.activity])
+            if pending:
+                await self._carry(place, pending)
             self._resting.pop(place.conversation, None)
         except Undelivered as error:
             if error.retire:
@@ -121,6 +126,10 @@ class Deliveries:
         except Exception:
             log.exception("announcements of one place")
             self._put_off(place, "something went wrong here")
+
+    async def _carried(self, place: Place, pending: Sequence[Announcement]) -> None:
+        await self._post(place, [each for each in pending if not each.activity])
+        await self._edit(place, [each for each in pending if each.activity])
 
     async def _lease(self, place: Place) -> bool:
         conversation, until = place.conversation, self._desk.clock.monotonic()
