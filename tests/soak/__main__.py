@@ -63,6 +63,7 @@ async def soak(minutes: float, store: str, seed: int, folder: Path) -> Verdict:
         await _come_to_rest(running, witness, troubles, people)
         verdict = Verdict(witness)
         verdict.counts.update(running.counts)
+        verdict.add_logs(each.log for each in replicas)
         verdict.add_strikes(trouble.strikes())
         return verdict
 

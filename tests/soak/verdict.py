@@ -12,14 +12,18 @@ import json
 import re
 import sqlite3
 from collections import Counter
+from collections.abc import Iterable
 from contextlib import closing
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from bot.azure.cosmos_items import unpacked
 from bot.records import decoded
 from tests.soak.analysts import Room, Soak, named
 from tests.teams_double import Sent
+
+_UNEXPECTED = re.compile(r'"exception":(\[\{.{0,400})')
 
 
 @dataclass
@@ -137,6 +141,13 @@ class Verdict:
         self.strikes = strikes
         for what, struck in strikes.items():
             self.broken += [f"{kind} never struck {what}" for kind, n in struck.items() if not n]
+
+    def add_logs(self, logs: Iterable[Path]) -> None:
+        """Add what the replicas did not expect: every failure has to be one of `bot.errors`."""
+        for log in logs:
+            for line in log.read_text(errors="replace").splitlines():
+                if found := _UNEXPECTED.search(line):
+                    self.broken.append(f"{log.name}: {found[1]}")
 
     def _answers(self, room: Room) -> None:
         messages = room.chat.messages
