@@ -11,6 +11,8 @@ from pathlib import Path
 import pytest
 
 from tests.soak.replica import ROOT
+from tests.soak.verdict import matches
+from tests.teams_double import Sent
 
 pytestmark = [
     pytest.mark.skipif(sys.platform != "linux", reason="it looks into /proc"),
@@ -65,6 +67,31 @@ async def gone(*replicas: int) -> None:
     async with asyncio.timeout(30):
         while any(map(is_alive, replicas)):  # noqa: ASYNC110 - there is no event for it
             await asyncio.sleep(0.05)
+
+
+@pytest.mark.parametrize(
+    ("said", "excused", "holds"),
+    [
+        ("q1-0 q1-1", "", True),
+        ("q1-1 q1-0", "", False),
+        ("q1-0", "", False),
+        ("q1-0 q1-0 q1-1", "", False),
+        ("q1-0 q1-0 q1-1", "0", True),
+        ("q1-0 q1-1 q1-1", "0", False),
+        ("down down", "0", True),
+        ("down down down", "0", True),
+        ("down down down", "", False),
+        ("q1-0 down", "", True),
+        ("q1-0 down down", "0", False),
+        ("", "", False),
+    ],
+)
+def test_what_is_an_answer_to_each_question_once_and_in_order(
+    said: str, excused: str, holds: bool
+) -> None:
+    sent = [Sent(str(n), "a:chat", [{"text": text}]) for n, text in enumerate(said.split())]
+    after = matches(["q1-0", "q1-1"], sent, set(excused))
+    assert (2 in (after[-1] if after else {0})) == holds
 
 
 def is_serving(log: Path) -> bool:
