@@ -229,6 +229,8 @@ class Stream:
             answer = await self._put(message)
             if _taken(answer):
                 return
+            if answer.status == 429 or answer.status >= 500:
+                delivered_id(answer)  # raises: it is edited later, for sent anew it is there twice
             log.info("an edit was refused (status %d); sending anew", answer.status)
             self._sent_at = self._clock.monotonic()
             await self._keep_pace(PACE_SECONDS)

@@ -441,6 +441,21 @@ async def test_and_where_it_cannot_be_edited_it_is_sent_anew(talk: Talk, status:
     assert [sent.text for sent in talk.teams.messages()] == [text]
 
 
+@pytest.mark.parametrize("status", [429, 500, 503])
+async def test_and_where_it_cannot_be_edited_for_now_it_is_not_sent_twice(
+    talk: Talk, status: int
+) -> None:
+    await talk.stream.working("…")
+    text = await talk.write(WORDS[:8])
+    talk.teams.refusals += [
+        Refusal(403, containing='"final"'),
+        Refusal(status, method="PUT", times=99),
+    ]
+    with pytest.raises(Undelivered):
+        await talk.finish(Reply(text, (CARD,)))
+    assert set(talk.methods[talk.methods.index("PUT") :]) == {"PUT"}
+
+
 async def test_an_answer_that_is_not_what_was_shown_takes_its_place(talk: Talk) -> None:
     await talk.stream.working("…")
     await talk.write(WORDS[:20])
