@@ -1,9 +1,16 @@
-"""What every test shares: nothing may block the event loop."""
+"""What every test shares: nothing may block the event loop; who waits begins first."""
 
 from collections.abc import Iterator
 
 import pytest
 from blockbuster import BlockBuster, blockbuster_ctx
+
+# They start processes and wait in real time: at the end of a run they would leave the cores idle.
+WAITING = ("test_crash.py", "test_process.py", "test_doctor.py")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    items.sort(key=lambda item: item.path.name not in WAITING)
 
 
 @pytest.fixture(autouse=True)
