@@ -113,7 +113,7 @@ $(VENV)/audit: $(VENV)/development
 	$(VENV)/pip-audit/bin/python -m pip install --quiet --disable-pip-version-check pip-audit==2.10.1
 	@touch $@
 
-# It would bring readers of every JSON Schema format, for which `import jsonschema` takes three seconds.
+# It brings readers of all JSON Schema formats, for which `import jsonschema` takes three seconds.
 $(VENV)/cyclonedx:
 	$(PYTHON) -m venv $(VENV)/sbom
 	$(VENV)/sbom/bin/python -m pip install --quiet --disable-pip-version-check cyclonedx-bom==7.5.0

@@ -150,8 +150,8 @@ def for_sentinel(markdown: str) -> str:
     # Entities would bring hidden characters and whole URLs back; links are broken anyway.
     parser.disable(["entity", "autolink", "link", "image"])
     html = parser.render(defang(visible(markdown)))
-    # After rendering, which takes the backslash out of `www\.evil.example`; the portal reads comments
-    # as Markdown once more.
+    # After rendering, which takes the backslash out of `www\.evil.example`; the portal reads
+    # comments as Markdown once more.
     html = _LINK.sub(r"\g<0> ", defang(html))
     html = re.sub(r"<(/?)h[125-6]>", r"<\1h4>", html)
     return nh3.clean(html, tags=_TAGS, attributes={}, link_rel=None).strip()
