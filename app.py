@@ -58,7 +58,8 @@ async def application(settings: Settings, clock: Clock | None = None) -> web.App
         admission = admission_of(settings, session, connector, clock)
         owner = uuid.uuid4().hex
         announcements = Announcements(desk)
-        deliveries = Deliveries(desk, announcements, TeamsHerald(connector), WORDING, owner)
+        herald, around = TeamsHerald(connector), told.announce
+        deliveries = Deliveries(desk, announcements, herald, WORDING, owner, around)
         watch = Watch(
             desk,
             announcements,
@@ -71,11 +72,9 @@ async def application(settings: Settings, clock: Clock | None = None) -> web.App
         )
         parts.push_async_callback(watch.close)
         desk = replace(desk, changed=watch.arrived)
-        dialogs = told.respond(responder(desk)), clicker(desk), unfurler(desk), leaver(desk)
-        signing, around = services.sign_ins, told.turn
-        edge, turns = front(
-            connector, desk.store, clock, admission, *dialogs, owner, signing, around
-        )
+        dialogs = responder(desk), clicker(desk), unfurler(desk), leaver(desk)
+        signing, store = services.sign_ins, desk.store
+        edge, turns = front(connector, store, clock, admission, *dialogs, owner, signing, told.turn)
         webhook = posted_incidents(settings, session, clock, watch.arrived)
         health = Health(services.checks, "store", clock)
 

@@ -78,7 +78,7 @@ class SettingsError(CasemateError):
 
 
 class Refused(CasemateError):
-    """A request that the edge turns away; `status` is the HTTP status."""
+    """The request is turned away: the answer says what is wrong with it."""
 
     status = 400
 
@@ -88,7 +88,7 @@ class NotAnActivity(Refused):
 
 
 class NotAuthenticated(Refused):
-    """The caller did not prove that it is the Bot Framework."""
+    """The caller did not prove who it is."""
 
     status = 401
 
@@ -100,13 +100,13 @@ class NotAllowed(Refused):
 
 
 class TooLarge(Refused):
-    """The body is larger than any activity."""
+    """The body is larger than anything that is sent here."""
 
     status = 413
 
 
 class TooBusy(Refused):
-    """There is no room for one more turn; try again after `retry_after` seconds."""
+    """Nothing more can be kept at the moment; try again after `retry_after` seconds."""
 
     status = 503
 

@@ -22,6 +22,7 @@ from .errors import (
     SentinelBusy,
     SentinelDown,
     SentinelForbidden,
+    Stopped,
     StoreError,
     Undelivered,
 )
@@ -146,16 +147,18 @@ class Asked:
             time.monotonic() - self._began, {**self._about, **type_of(self.errors)}
         )
         if self.errors:
-            failed(self._span, self.errors[0], outcome_of(self.errors) == "failed")
+            failed(self._span, self.errors[0])
         self._span.end()
 
 
 def outcome_of(errors: Sequence[BaseException]) -> str:
-    """`ok`; `told`: an analyst read what to do differently; `stopped`; `failed`."""
+    """`ok`; `told`: an analyst read what to do differently; `stopped`; `timeout`; `failed`."""
     if not errors:
         return "ok"
-    if isinstance(errors[-1], asyncio.CancelledError | GeneratorExit):
+    if isinstance(errors[-1], asyncio.CancelledError | GeneratorExit | Stopped):
         return "stopped"
+    if isinstance(errors[-1], TimeoutError):
+        return "timeout"
     told = isinstance(errors[-1], CasemateError) and not isinstance(errors[-1], _FAULTS)
     return "told" if told else "failed"
 
@@ -165,8 +168,8 @@ def type_of(errors: Sequence[BaseException]) -> dict[str, str]:
     return {"error.type": type(errors[-1]).__name__} if errors else {}
 
 
-def failed(span: Span, error: BaseException, bad: bool) -> None:
+def failed(span: Span, error: BaseException) -> None:
     """Mark a span, by the error's type alone: its message may hold a text."""
     span.set_attribute("error.type", type(error).__name__)
-    if bad:
+    if outcome_of([error]) in ("failed", "timeout"):
         span.set_status(StatusCode.ERROR)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from contextlib import AsyncExitStack
 from typing import Any, TypeVar
 
@@ -18,12 +18,13 @@ import aiohttp
 from .azure.monitor import exporters as azure_exporters
 from .domain.price import Prices
 from .errors import CasemateError, StoreError
-from .ports import ChatModel, Claim, Clock, JsonObject, Respond, Store
-from .ports.outgoing import Outbox
+from .ports import ChatModel, Claim, Clock, Store
+from .ports.outgoing import Carry, Outbox
 from .settings import Settings
 
 P = TypeVar("P")
-Work = Callable[[Claim], Awaitable[JsonObject | None]]
+T = TypeVar("T")
+Work = Callable[[Claim], Coroutine[Any, Any, T]]
 
 BACKLOG_SECONDS = 15.0
 _FLUSH_SECONDS = 2.0
@@ -42,13 +43,13 @@ class Telemetry:
         """The same port, each of its calls measured as `name.method`."""
         return port
 
-    def turn(self, work: Work) -> Work:
-        """The same work on a claim, as a trace of its own."""
+    def turn(self, work: Work[T]) -> Work[T]:
+        """The same work on an activity, as a trace of its own."""
         return work
 
-    def respond(self, respond: Respond) -> Respond:
-        """The same dialogs; how they ended is the turn's outcome."""
-        return respond
+    def announce(self, carry: Carry) -> Carry:
+        """The same way of announcing, as a trace of its own for each place and time."""
+        return carry
 
     def look_after(self, store: Store, outbox: Outbox, clock: Clock, parts: AsyncExitStack) -> None:
         """Measure from now on what waits in the store, until `parts` are closed."""

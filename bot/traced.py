@@ -8,9 +8,8 @@ from __future__ import annotations
 import asyncio
 import inspect
 import time
-from collections.abc import Mapping
-from contextlib import AsyncExitStack, suppress
-from contextvars import ContextVar
+from collections.abc import Generator, Mapping, Sequence
+from contextlib import AsyncExitStack, contextmanager, suppress
 from typing import Any, TypeVar, cast
 
 import aiohttp
@@ -18,17 +17,20 @@ from opentelemetry.context import Context
 from opentelemetry.metrics import Meter
 from opentelemetry.trace import Span, SpanKind, StatusCode, Tracer, get_current_span, use_span
 
+from .course import Course, begun
+from .domain.announcement import Announcement
+from .domain.people import Place
 from .domain.price import Prices
 from .measured import MeasuredModel, ModelMetrics, failed, outcome_of, seconds, type_of
-from .ports import Answered, ChatModel, Claim, Clock, Courier, JsonObject, Respond, Said, Store
-from .ports.outgoing import Outbox
+from .ports import ChatModel, Claim, Clock, Store
+from .ports.outgoing import Carry, Outbox
 from .telemetry import Telemetry, Work, backlog
 
 P = TypeVar("P")
+T = TypeVar("T")
+FIRST_TEXT = "casemate.turn.time_to_first_text"
 # A part that is only worth a span within something else.
 _PARTS = ("store", "outbox")
-# Errors met while a turn is worked on; the dialogs' tasks share the turn's own list.
-_errors: ContextVar[list[BaseException]] = ContextVar("errors")
 
 
 class Told(Telemetry):
@@ -37,6 +39,8 @@ class Told(Telemetry):
     def __init__(self, tracer: Tracer, meter: Meter) -> None:
         self.tracer = tracer
         self.turns = seconds(meter, "casemate.turn.duration")
+        self.first_text = seconds(meter, FIRST_TEXT)
+        self.announced = seconds(meter, "casemate.announce.duration")
         self.calls = seconds(meter, "casemate.call.duration")
         self.requests = seconds(meter, "http.client.request.duration")
         self.asked = ModelMetrics(tracer, meter)
@@ -53,56 +57,72 @@ class Told(Telemetry):
         """The same port: every coroutine method is measured, all else is as it was."""
         return cast(P, _Port(self, port, name))
 
-    def turn(self, work: Work) -> Work:
-        """The same work on a claim, as a trace of its own."""
+    def turn(self, work: Work[T]) -> Work[T]:
+        """The same work on an activity, as a trace of its own."""
 
-        async def traced(claim: Claim) -> JsonObject | None:
+        async def traced(claim: Claim) -> T:
+            kind = str(claim.body.get("type"))
             attributes = {
-                "messaging.system": "msteams",
                 "messaging.operation.type": "process",
                 "messaging.message.id": claim.key,
                 "messaging.message.conversation_id": claim.conversation,
+                "casemate.turn.kind": kind,
                 "casemate.turn.attempt": claim.attempts,
             }
-            began, errors = time.monotonic(), list[BaseException]()
-            token = _errors.set(errors)
-            with self.tracer.start_as_current_span(
-                "turn",
-                context=Context(),
-                kind=SpanKind.CONSUMER,
-                attributes=attributes,
-                record_exception=False,
-                set_status_on_exception=False,
-            ) as span:
+            about = {"kind": kind}
+            with self._trace("turn", SpanKind.CONSUMER, attributes, self.turns, about) as course:
                 try:
                     return await work(claim)
-                except BaseException as error:
-                    errors.append(error)
-                    raise
                 finally:
-                    _errors.reset(token)
-                    outcome = outcome_of(errors)
-                    span.set_attribute("casemate.turn.outcome", outcome)
-                    if errors:
-                        failed(span, errors[-1], outcome == "failed")
-                    self.turns.record(
-                        time.monotonic() - began, {"outcome": outcome, **type_of(errors)}
-                    )
+                    if course.first_text is not None:
+                        waited = (course.first_text - claim.accepted).total_seconds()
+                        get_current_span().set_attribute(FIRST_TEXT, waited)
+                        self.first_text.record(waited)
 
         return traced
 
-    def respond(self, respond: Respond) -> Respond:
-        """The same dialogs; how they ended is the turn's outcome."""
+    def announce(self, carry: Carry) -> Carry:
+        """The same way of announcing, as a trace of its own for each place and time."""
 
-        async def traced(said: Said, courier: Courier) -> Answered:
+        async def traced(place: Place, due: Sequence[Announcement]) -> None:
+            attributes = {
+                "messaging.operation.type": "send",
+                "messaging.message.conversation_id": place.conversation,
+                "messaging.batch.message_count": len(due),
+            }
+            with self._trace("announce", SpanKind.PRODUCER, attributes, self.announced, {}):
+                await carry(place, due)
+
+        return traced
+
+    @contextmanager
+    def _trace(
+        self,
+        name: str,
+        kind: SpanKind,
+        attributes: Mapping[str, str | int],
+        durations: Any,
+        about: Mapping[str, str],
+    ) -> Generator[Course]:
+        """A trace that begins here; how it ends is what its course says."""
+        began = time.monotonic()
+        span = self.tracer.start_span(
+            name, Context(), kind, {"messaging.system": "msteams", **attributes}
+        )
+        with begun() as course, _current(span):
             try:
-                return await respond(said, courier)
+                yield course
             except BaseException as error:
-                if (errors := _errors.get(None)) is not None:
-                    errors.append(error)
+                course.errors.append(error)
                 raise
-
-        return traced
+            finally:
+                outcome, errors = outcome_of(course.errors), course.errors
+                span.set_attribute(f"casemate.{name}.outcome", outcome)
+                if errors:
+                    failed(span, errors[-1])
+                seconds = time.monotonic() - began
+                durations.record(seconds, {**about, "outcome": outcome, **type_of(errors)})
+                span.end()
 
     def look_after(self, store: Store, outbox: Outbox, clock: Clock, parts: AsyncExitStack) -> None:
         """Measure from now on what waits in the store."""
@@ -192,7 +212,7 @@ class _Port:
             self._told.calls.record(time.monotonic() - began, about)
             if span is not None:
                 if errors:
-                    failed(span, errors[0], outcome_of(errors) == "failed")
+                    failed(span, errors[0])
                 span.end()
 
 

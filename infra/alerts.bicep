@@ -47,7 +47,7 @@ resource failures 'Microsoft.Insights/scheduledQueryRules@2023-12-01' = {
     criteria: {
       allOf: [
         {
-          query: 'AppMetrics | where Name == "casemate.turn.duration" | extend failed = tostring(Properties["outcome"]) == "failed" | summarize bad = sumif(ItemCount, failed), turns = sum(ItemCount) | where turns >= 5 and bad * 5 >= turns'
+          query: 'AppMetrics | where Name == "casemate.turn.duration" | extend failed = tostring(Properties["outcome"]) in ("failed", "timeout") | summarize bad = sumif(ItemCount, failed), turns = sum(ItemCount) | where turns >= 5 and bad * 5 >= turns'
           timeAggregation: 'Count'
           operator: 'GreaterThan'
           threshold: 0

@@ -76,7 +76,7 @@ param actionGroupId string = ''
 
 var managed = empty(botAppId)
 
-resource group 'Microsoft.Resources/resourceGroups@2024-03-01' = {
+resource group 'Microsoft.Resources/resourceGroups@2024-11-01' = {
   name: 'rg-${name}'
   location: location
 }

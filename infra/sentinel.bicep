@@ -6,7 +6,7 @@ param botPrincipalId string
 param playbookId string
 param playbookPrincipalId string
 
-resource workspace 'Microsoft.OperationalInsights/workspaces@2023-09-01' existing = {
+resource workspace 'Microsoft.OperationalInsights/workspaces@2025-07-01' existing = {
   name: workspaceName
 }
 
@@ -33,7 +33,7 @@ resource reads 'Microsoft.Authorization/roleAssignments@2022-04-01' = if (!empty
   }
 }
 
-resource rule 'Microsoft.SecurityInsights/automationRules@2025-09-01' = if (!empty(playbookId)) {
+resource rule 'Microsoft.SecurityInsights/automationRules@2024-03-01' = if (!empty(playbookId)) {
   scope: workspace
   name: guid(workspace.id, name, 'hand-to-bot')
   properties: {

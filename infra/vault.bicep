@@ -6,7 +6,7 @@ param readerPrincipalId string
 @secure()
 param botAppPassword string
 
-resource vault 'Microsoft.KeyVault/vaults@2023-07-01' = {
+resource vault 'Microsoft.KeyVault/vaults@2024-11-01' = {
   // 24 characters at most
   name: 'kv-${name}-${take(uniqueString(resourceGroup().id), 8)}'
   location: location
@@ -18,7 +18,7 @@ resource vault 'Microsoft.KeyVault/vaults@2023-07-01' = {
   }
 }
 
-resource secret 'Microsoft.KeyVault/vaults/secrets@2023-07-01' = if (!empty(botAppPassword)) {
+resource secret 'Microsoft.KeyVault/vaults/secrets@2024-11-01' = if (!empty(botAppPassword)) {
   parent: vault
   name: 'bot-app-password'
   properties: { value: botAppPassword }

@@ -142,8 +142,24 @@ def test_nothing_of_ours_is_kept_from_the_image_and_nothing_else_goes_in() -> No
     rules = [line for line in lines if not line.startswith("#")]
     assert rules[0] == "*"
     let_in = {rule[1:] for rule in rules if rule.startswith("!")}
-    sources = {path.relative_to(ROOT).parts[0] for path, _ in copied()}
-    assert let_in == sources | {"requirements.txt"}
+    copied = [step.split()[1:-1] for step in STEPS if step.startswith("COPY ") and "--" not in step]
+    assert let_in == {source.split("/")[0] for sources in copied for source in sources}
+
+
+def test_what_is_listed_of_the_image_is_what_it_gets(tmp_path: Path) -> None:
+    if not shutil.which("npm"):
+        pytest.skip("there is no npm here")
+    for name in ("Makefile", "pyproject.toml", *INSTALLED, "bot/kusto/package.json"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(ROOT / name, tmp_path / name)
+    shutil.copy(ROOT / "bot/kusto/package-lock.json", tmp_path / "bot/kusto")
+    made = ["make", "-o", ".venv/development", f"BIN={Path(sys.executable).parent}", "sbom"]
+    subprocess.run(made, cwd=tmp_path, check=True, capture_output=True, timeout=100)
+    listed = json.loads((tmp_path / "sbom/python.cdx.json").read_text("utf-8"))["components"]
+    names = [canonicalize_name(each["name"]) for each in listed]
+    assert len(names) == len(set(names)) and set(names) == {*locked(*INSTALLED)}
+    node = json.loads((tmp_path / "sbom/node.cdx.json").read_text("utf-8"))["components"]
+    assert "@kusto/language-service-next" in str(node)
 
 
 def test_the_image_runs_without_rights() -> None:
@@ -156,7 +172,7 @@ def test_no_secret_stands_in_the_image() -> None:
     assert not re.search(r"(KEY|PASSWORD|SECRET|TOKEN)=", "\n".join(STEPS))
 
 
-@pytest.mark.parametrize("name", ["requirements.txt", "requirements-dev.txt"])
+@pytest.mark.parametrize("name", sorted(path.name for path in ROOT.glob("requirements*.txt")))
 def test_every_package_is_locked_by_hash_and_no_registry_is_named(name: str) -> None:
     text = (ROOT / name).read_text("utf-8")
     packages = [each for each in re.split(r"\n(?=\S)", text) if not each.startswith("#")]
@@ -164,13 +180,35 @@ def test_every_package_is_locked_by_hash_and_no_registry_is_named(name: str) -> 
     assert "://" not in text and "--index-url" not in text
 
 
-LOCKED = {
-    canonicalize_name(name): set(filter(None, extras.split(",")))
-    for file in ("requirements.txt", "requirements-dev.txt")
-    for name, extras in re.findall(
-        r"^([\w.-]+)(?:\[(.*)\])?==", (ROOT / file).read_text("utf-8"), re.MULTILINE
-    )
-}
+# The files of requirements that the image is built from.
+INSTALLED = re.findall(r"-r (\S+)", "\n".join(STEPS))
+
+
+def locked(*files: str) -> dict[str, set[str]]:
+    """The packages that files pin, with their extras."""
+    return {
+        canonicalize_name(name): set(filter(None, extras.split(",")))
+        for file in files
+        for name, extras in re.findall(
+            r"^([\w.-]+)(?:\[(.*)\])?==", (ROOT / file).read_text("utf-8"), re.MULTILINE
+        )
+    }
+
+
+LOCKED = locked("requirements.txt", "requirements-dev.txt")
+
+
+def test_two_files_of_the_image_do_not_pin_one_package_differently() -> None:
+    text = "".join((ROOT / file).read_text("utf-8") for file in INSTALLED)
+    pins = set(re.findall(r"^([\w.-]+)(?:\[.*\])?(==\S+)", text, re.MULTILINE))
+    assert len(pins) == len({name for name, _ in pins})
+
+
+def test_every_locked_file_is_looked_up_for_known_weaknesses() -> None:
+    said = subprocess.run(["make", "-n", "audit"], cwd=ROOT, capture_output=True, text=True).stdout
+    files = [*ROOT.glob("requirements*.txt"), *ROOT.glob("benchmarks/*/requirements*.txt")]
+    assert len(files) > 5
+    assert {ROOT / each for each in re.findall(r"-r (\S+)", said)} == set(files)
 
 
 def test_what_is_needed_with_extras_is_locked_with_them() -> None:

@@ -18,6 +18,7 @@ MAY_IMPORT = {
     "bot.domain": "",
     "bot.errors": "",
     "bot.clock": "",
+    "bot.course": "",
     "bot.ports": "bot.domain",
     "bot.environment": "bot.domain",
     "bot.settings": "bot.domain bot.environment bot.errors",
@@ -38,8 +39,8 @@ MAY_IMPORT = {
     "bot.kusto": "bot.domain bot.errors bot.ports",
     "bot.local": "bot.domain bot.errors bot.ports bot.records",
     "bot.teams": (
-        "bot.domain bot.errors bot.journal bot.ports bot.wire bot.bodies bot.settings bot.signing "
-        "bot.tokens"
+        "bot.course bot.domain bot.errors bot.journal bot.ports bot.wire bot.bodies bot.settings "
+        "bot.signing bot.tokens"
     ),
     "bot.webhook": "bot.domain bot.errors bot.ports bot.bodies bot.signing bot.settings",
     # what `app` hangs around them
@@ -49,7 +50,7 @@ MAY_IMPORT = {
     "bot.redaction": "",
     "bot.journal": "",
     "bot.telemetry": ("bot.azure.monitor bot.domain bot.errors bot.ports bot.settings bot.traced"),
-    "bot.traced": "bot.domain bot.measured bot.ports bot.telemetry",
+    "bot.traced": "bot.course bot.domain bot.measured bot.ports bot.telemetry",
     "bot.measured": "bot.domain bot.errors bot.ports",
     "bot.auditing": "bot.domain bot.errors bot.ports bot.records",
     "bot.rated": "bot.auditing bot.domain bot.ports",

@@ -10,17 +10,16 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import timedelta
 
 from ..domain.announcement import GONE, Announcement, Subscription, line_of, line_state, with_line
 from ..domain.incident import Incident, IncidentRef
-from ..domain.lease import steady
 from ..domain.people import Place
 from ..errors import CasemateError, IncidentNotFound, SentinelError, Undelivered
 from ..ports import Reply
-from ..ports.outgoing import Herald
+from ..ports.outgoing import Carry, Herald
 from .announce import Announcements, Shown, Wording
 from .desk import Desk
 from .pace import TENANT, THREAD, Pace
@@ -43,7 +42,10 @@ GRACE_SECONDS = 2.0
 
 
 class Deliveries:
-    """Sends and edits what is due. `owner` names this process's leases."""
+    """Sends and edits what is due. `owner` names this process's leases.
+
+    `around` may measure what is carried to a place.
+    """
 
     def __init__(
         self,
@@ -52,8 +54,10 @@ class Deliveries:
         herald: Herald,
         wording: Wording,
         owner: str,
+        around: Callable[[Carry], Carry] = lambda carry: carry,
     ) -> None:
         self._desk = desk
+        self._carry = around(self._carried)
         self._outbox = desk.outbox
         self._announcements = announcements
         self._herald = herald
@@ -67,7 +71,7 @@ class Deliveries:
         self._under_way: dict[str, asyncio.Task[None]] = {}
         # Until when, in this process's monotonic seconds, a place cannot be another replica's.
         self._held: dict[str, float] = {}
-        self._now = steady(desk.clock.now, desk.clock.monotonic)
+        self._now = desk.lease_time
         self._closing = False
 
     async def deliver(self) -> None:
@@ -107,8 +111,8 @@ class Deliveries:
             # What a workspace in trouble holds up comes last: it must not hold up the others'.
             troubled = {ref.workspace for ref in self._unreadable}
             pending.sort(key=lambda each: each.incident.workspace in troubled)
-            await self._post(place, [each for each in pending if not each.activity])
-            await self._edit(place, [each for each in pending if each.activity])
+            if pending:
+                await self._carry(place, pending)
             self._resting.pop(place.conversation, None)
         except Undelivered as error:
             if error.retire:
@@ -122,6 +126,10 @@ class Deliveries:
         except Exception:
             log.exception("announcements of one place")
             self._put_off(place, "something went wrong here")
+
+    async def _carried(self, place: Place, pending: Sequence[Announcement]) -> None:
+        await self._post(place, [each for each in pending if not each.activity])
+        await self._edit(place, [each for each in pending if each.activity])
 
     async def _lease(self, place: Place) -> bool:
         conversation, until = place.conversation, self._desk.clock.monotonic()

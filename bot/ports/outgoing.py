@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from datetime import datetime, timedelta
-from typing import Protocol
+from typing import Any, Protocol
 
 from ..domain.announcement import Announcement, Subscription
 from ..domain.incident import IncidentRef
@@ -91,3 +91,7 @@ class Herald(Protocol):
     ) -> None:
         """Put another message in the place of one that was sent."""
         ...
+
+
+# Sends and edits in a place what is due there.
+Carry = Callable[[Place, Sequence[Announcement]], Coroutine[Any, Any, None]]

@@ -15,7 +15,7 @@ from ..domain.people import Analyst, Place
 from ..errors import NotAllowed, NotAnActivity
 from ..ports import Claim, JsonObject
 
-_MAX_ID = 1_000
+MAX_ID = 1_000
 _MAX_DEPTH = 64
 
 # Where Teams' connectors live (docs: bot-service channels; facts 6.3). Our connector token goes to
@@ -98,7 +98,7 @@ def _too_deep(value: Any) -> bool:
 
 def _identifier(holder: JsonObject, name: str, called: str = "") -> str:
     value = holder.get(name)
-    if not isinstance(value, str) or not value.strip() or len(value) > _MAX_ID:
+    if not isinstance(value, str) or not value.strip() or len(value) > MAX_ID:
         raise NotAnActivity(f"The activity has no usable {called or name}.")
     return value
 

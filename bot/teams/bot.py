@@ -17,15 +17,9 @@ from typing import Any, cast
 from botbuilder.core import ActivityHandler, InvokeResponse, TurnContext
 from botbuilder.schema import ChannelAccount
 
+from ..course import met
 from ..domain.people import Place
-from ..errors import (
-    UNEXPECTED,
-    UNEXPECTED_CLICK,
-    CasemateError,
-    SignInNeeded,
-    Stopped,
-    Undelivered,
-)
+from ..errors import UNEXPECTED, UNEXPECTED_CLICK, SignInNeeded, Stopped, Undelivered
 from ..ports import (
     Answered,
     Claim,
@@ -46,9 +40,11 @@ from . import invokes, ratings
 from .activity import analyst_of, place_of, text_of
 from .adapter import INVOKE_RESPONSE, TeamsAdapter, sdk_activity
 from .connector import Connector, delivered_id
+from .failing import sentence
 from .messages import activities, addressed, kept_reply
 from .sign_in import SignIn
 from .stream import Stream
+from .turns import hopeless
 from .unfurling import unfurled
 
 log = logging.getLogger(__name__)
@@ -57,6 +53,7 @@ TURN_SECONDS = 300.0
 CLICK_SECONDS = 9.0
 _CLAIM, _BODY, _LEFT = "casemate.claim", "casemate.body", "casemate.left"
 _SLOW = "This took too long, and I stopped. Please ask again, perhaps for less at once."
+_GIVEN_UP = "I tried this several times, and something failed each time. Please ask again."
 _TOO_LONG = "This takes longer than a click may. Please say it in words."
 _SLOW_CLICK = "Sentinel did not answer in time. Click again: nothing is added twice."
 
@@ -95,9 +92,9 @@ class Bot(ActivityHandler):
         state = await self._run(claim.body, {_CLAIM: claim})
         return state.get(_LEFT, {})
 
-    async def invoke(self, body: JsonObject) -> tuple[int, JsonObject]:
-        """Answer an invoke in its HTTP response: status and body."""
-        state = await self._run(body, {_BODY: body})
+    async def invoke(self, claim: Claim) -> tuple[int, JsonObject]:
+        """Answer an invoke, which no store keeps, in its HTTP response: status and body."""
+        state = await self._run(claim.body, {_BODY: claim.body})
         response = state[INVOKE_RESPONSE].value
         return response.status, response.body
 
@@ -129,6 +126,7 @@ class Bot(ActivityHandler):
             if origin:
                 turn_context.turn_state[_LEFT] = {"sent": stream.sent, "origin": origin}
         except Undelivered as error:
+            met(error)
             log.warning("an answer was not delivered: %s", error.sentence)
             turn_context.turn_state[_LEFT] = {} if error.retire else None
         finally:
@@ -188,7 +186,8 @@ class Bot(ActivityHandler):
         body = claim.body
         said = Said(claim.key, analyst_of(body), place, text_of(body), claim.accepted)
         value = body.get("value")
-        answering: Coroutine[Any, Any, Answered]
+        if hopeless(claim, self._clock.now()):
+            return Answered(Reply(_GIVEN_UP))
         if not said.text and isinstance(value, dict):
             answering = self._submitted(body, said, cast(JsonObject, value), stream)
         else:
@@ -196,19 +195,14 @@ class Bot(ActivityHandler):
         try:
             async with asyncio.timeout(TURN_SECONDS):
                 return await stream.until_stopped(answering)
-        except Stopped:
+        except Stopped as error:
+            met(error)
             return None
-        except TimeoutError:
-            return Answered(Reply(_SLOW))
-        except SignInNeeded as error:
-            asking = self._sign_in
-            return Answered(await asking.reply(claim) if asking else Reply(error.sentence))
-        except CasemateError as error:
-            log.info("answered with %s: %s", type(error).__name__, error.sentence)
-            return Answered(Reply(error.sentence))
-        except Exception:
-            log.exception("a turn failed")
-            return Answered(Reply(UNEXPECTED))
+        except Exception as error:
+            told = sentence(error, slow=_SLOW, unexpected=UNEXPECTED)
+            if isinstance(error, SignInNeeded) and self._sign_in is not None:
+                return Answered(await self._sign_in.reply(claim))
+            return Answered(Reply(told))
 
     async def _commit(self, claim: Claim, answered: Answered) -> bool:
         outcome = Outcome(
@@ -261,17 +255,11 @@ class Bot(ActivityHandler):
                                 place.service_url, place.conversation, addressed(message, place)
                             )
                         )
-        except TimeoutError:
-            return invokes.said(_SLOW_CLICK)
-        except SignInNeeded as error:
-            return (
-                await self._sign_in.login(body) if self._sign_in else invokes.said(error.sentence)
-            )
-        except CasemateError as error:
-            return invokes.said(error.sentence)
-        except Exception:
-            log.exception("a click failed")
-            return invokes.said(UNEXPECTED_CLICK)
+        except Exception as error:
+            told = sentence(error, slow=_SLOW_CLICK, unexpected=UNEXPECTED_CLICK)
+            if isinstance(error, SignInNeeded) and self._sign_in is not None:
+                return await self._sign_in.login(body)
+            return invokes.said(told)
         if clicking.then is not None:
             return invokes.said(_TOO_LONG)
         if clicking.card is None:

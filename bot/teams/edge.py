@@ -8,17 +8,18 @@ from __future__ import annotations
 
 import logging
 import uuid
+from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
+from typing import Any
 
 from aiohttp import web
 
 from ..bodies import READ_SECONDS, json, read_body, refusal
 from ..errors import NotAllowed, Refused, StoreError, TooBusy
 from ..journal import about
-from ..ports import Clock, JsonObject
+from ..ports import Claim, Clock, JsonObject
 from .activity import analyst_of, claim_of, parse, service_url_allowed, tenant_of
 from .authentication import BotFrameworkTokens
-from .bot import Bot
 from .roster import Roster, is_guest
 from .turns import Turns
 
@@ -39,19 +40,19 @@ class Admission:
 
 
 class Edge:
-    """The route's handler."""
+    """The route's handler; `invoke` answers what Teams waits for."""
 
     def __init__(
         self,
         admission: Admission,
-        bot: Bot,
+        invoke: Callable[[Claim], Coroutine[Any, Any, tuple[int, JsonObject]]],
         turns: Turns,
         clock: Clock,
         *,
         read_seconds: float = READ_SECONDS,
     ) -> None:
         self._admission = admission
-        self._bot = bot
+        self._invoke = invoke
         self._turns = turns
         self._clock = clock
         self._read_seconds = read_seconds
@@ -63,8 +64,9 @@ class Edge:
             if not await self._is_for_us(activity):
                 return web.Response(status=202)
             if activity["type"] == "invoke":
-                with about(claim_of(activity, self._clock.now()).key):
-                    status, body = await self._turns.at_once(self._bot.invoke(activity))
+                claim = claim_of(activity, self._clock.now())
+                with about(claim.key):
+                    status, body = await self._turns.at_once(self._invoke(claim))
                 return json(body, status)
             if activity["type"] in ("message", "conversationUpdate", "installationUpdate"):
                 activity["id"] = activity.get("id") or uuid.uuid4().hex

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
+from typing import Any, Protocol, TypeVar
 
 import aiohttp
 
-from ..ports import Click, Clock, Leave, Respond, Store, Unfurl
+from ..ports import Claim, Click, Clock, Leave, Respond, Store, Unfurl
 from ..settings import Settings
 from ..signing import SigningKeys
 from .analyst_tokens import AnalystTokens
@@ -16,7 +17,19 @@ from .connector import Connector
 from .edge import Admission, Edge
 from .roster import Roster
 from .sign_in import SignIn
-from .turns import Turns, Work
+from .turns import Turns
+
+T = TypeVar("T")
+
+
+class Around(Protocol):
+    """May measure the work on an activity, whatever comes of it."""
+
+    def __call__(
+        self, work: Callable[[Claim], Coroutine[Any, Any, T]]
+    ) -> Callable[[Claim], Coroutine[Any, Any, T]]:
+        """The same work."""
+        ...
 
 
 def admission_of(
@@ -43,13 +56,10 @@ def front(
     unfurl: Unfurl,
     leave: Leave,
     owner: str,
-    sign_ins: AnalystTokens | None = None,
-    around: Callable[[Work], Work] = lambda work: work,
+    sign_ins: AnalystTokens | None,
+    around: Around,
 ) -> tuple[Edge, Turns]:
-    """The handler of the route and its queue; `owner` names what they hold in the store.
-
-    `around` may measure the work on each activity.
-    """
+    """The handler of the route and its queue; `owner` names what they hold in the store."""
     sign_in = None
     if sign_ins is not None:
         sign_in = SignIn(sign_ins, connector, store, clock, owner=owner)
@@ -68,4 +78,4 @@ def front(
     bot.holds = turns.holds
     if sign_in is not None:
         sign_in.look = turns.look
-    return Edge(admission, bot, turns, clock), turns
+    return Edge(admission, around(bot.invoke), turns, clock), turns

@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 
-from ..errors import CasemateError
 from ..ports import JsonObject, Unfurl, Unfurled
 from . import invokes
 from .activity import analyst_of
-
-log = logging.getLogger(__name__)
+from .failing import sentence
 
 # Teams waits five seconds for what becomes of a link (docs: respond-to-search).
 UNFURL_SECONDS = 4.0
@@ -24,10 +21,6 @@ async def unfurled(unfurl: Unfurl, body: JsonObject, value: JsonObject) -> JsonO
         async with asyncio.timeout(UNFURL_SECONDS):
             if isinstance(url, str):
                 found = await unfurl(analyst_of(body), url)
-    except TimeoutError:
-        found = Unfurled(sentence=_SLOW_LINK)
-    except CasemateError as error:
-        found = Unfurled(sentence=error.sentence)
-    except Exception:
-        log.exception("a link failed")
+    except Exception as error:
+        found = Unfurled(sentence=sentence(error, slow=_SLOW_LINK, unexpected=""))
     return invokes.unfurled(found)

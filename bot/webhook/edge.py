@@ -22,7 +22,7 @@ from .tokens import EntraTokens
 
 log = logging.getLogger(__name__)
 
-_MAX_ID = 1_000
+MAX_ID = 1_000
 # The workspace's provider is not compared: the API's own examples misspell it (facts 1.2).
 _INCIDENT = re.compile(
     r"/subscriptions/([^/]+)/resourceGroups/([^/]+)/providers/[^/]+/workspaces/([^/]+)"
@@ -78,7 +78,7 @@ def incident_in(body: bytes, workspaces: Sequence[Workspace]) -> IncidentRef:
         raise Refused("The body is not JSON.") from error
     resource = cast(JsonObject, data).get("object") if isinstance(data, dict) else None
     id = cast(JsonObject, resource).get("id") if isinstance(resource, dict) else None
-    found = _INCIDENT.fullmatch(id) if isinstance(id, str) and len(id) <= _MAX_ID else None
+    found = _INCIDENT.fullmatch(id) if isinstance(id, str) and len(id) <= MAX_ID else None
     if found is None:
         raise Refused("The body is not that of a Sentinel incident trigger: it names no incident.")
     *where, name = found.groups()

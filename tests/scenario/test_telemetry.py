@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import gzip
 import subprocess
 import sys
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -15,9 +17,19 @@ from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import (
     ExportMetricsServiceRequest,
 )
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
+from opentelemetry.sdk.metrics import MeterProvider
+from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace.export import SimpleSpanProcessor
+from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
+from bot.errors import IncidentNotFound, ModelDown, Stopped
+from bot.ports import Claim
+from bot.teams.failing import sentence
+from bot.traced import Told
 from tests.clock import FakeClock
+from tests.scenario.announcing import about, arrives, hook, subscribed
 from tests.scenario.conftest import Soc, running
+from tests.teams_double import Refusal
 
 GAUGES = ("casemate.claims.open", "casemate.claims.oldest_age", "casemate.outbox.depth")
 
@@ -109,13 +121,15 @@ async def test_a_turn_is_a_trace_with_what_it_asked_as_its_parts(
     request = next(s for s in receiver.spans if s.parent_span_id == parts["sentinel.find"].span_id)
     assert request.name == "GET" and told(request)["http.response.status_code"] == 200
     assert told(turn)["casemate.turn.outcome"] == "ok"
+    assert told(turn)["casemate.turn.kind"] == "message"
     model = told(parts["chat sandbox"])
     assert model["gen_ai.usage.input_tokens"] > 100 and model["gen_ai.usage.output_tokens"] > 10
     assert model["gen_ai.response.time_to_first_chunk"] > 0
 
     names = (*GAUGES, "casemate.turn.duration", "casemate.call.duration", "casemate.model.cost")
-    names += ("gen_ai.client.token.usage", "casemate.model.cached_tokens")
-    names += ("gen_ai.client.operation.duration", "http.client.request.duration")
+    names += ("casemate.turn.time_to_first_text", "gen_ai.client.token.usage")
+    names += ("casemate.model.cached_tokens", "gen_ai.client.operation.duration")
+    names += ("http.client.request.duration",)
     assert {*names} <= {*receiver.metrics}
 
     assert len(answer) > 100
@@ -133,6 +147,73 @@ async def test_what_an_analyst_can_mend_is_no_failure_and_a_service_that_is_down
     await a_turn(receiver, tmp_path, "incident 3177", ARM_ENDPOINT="http://127.0.0.1:1")
     assert told(receiver.span("turn"))["casemate.turn.outcome"] == "failed"
     assert receiver.span("turn").status.code == 2
+
+
+async def test_the_first_text_is_what_teams_took_however_early_the_model_wrote(
+    receiver: Receiver, tmp_path: Path
+) -> None:
+    settings = {"OTEL_EXPORTER_OTLP_ENDPOINT": "http://127.0.0.1:1"}
+    async with running(FakeClock(), tmp_path, **settings) as soc:
+        soc.teams.refusals.append(Refusal(429, times=4, containing='"streamType": "streaming"'))
+        await soc.chat().ask("what happened in incident 3177?")
+    assert 4 < told(receiver.span("turn"))["casemate.turn.time_to_first_text"] < 30
+    assert told(receiver.span("chat sandbox"))["gen_ai.response.time_to_first_chunk"] < 4
+
+
+async def test_a_click_is_a_turn_and_an_announcement_a_trace(
+    receiver: Receiver, tmp_path: Path
+) -> None:
+    settings = {"OTEL_EXPORTER_OTLP_ENDPOINT": "http://127.0.0.1:1"}
+    async with running(FakeClock(), tmp_path, **settings) as soc:
+        chat = soc.chat()
+        answer = await chat.ask("what happened in incident 3177?")
+        await chat.click(answer, "Add as comment")
+        group = await subscribed(soc)
+        await hook(soc, arrives(soc, 5001))
+        await soc.until(lambda: about(group, 5001))
+    [click] = [s for s in receiver.spans if told(s).get("casemate.turn.kind") == "invoke"]
+    assert (click.name, told(click)["casemate.turn.outcome"]) == ("turn", "ok")
+    within = {span.name for span in receiver.spans if span.trace_id == click.trace_id}
+    assert {"sentinel.add_comment", "PUT", "store.end_write"} <= within
+    announce = receiver.span("announce")
+    assert announce.parent_span_id == b""
+    assert told(announce)["casemate.announce.outcome"] == "ok"
+    within = {span.name for span in receiver.spans if span.trace_id == announce.trace_id}
+    assert {"sentinel.get", "POST", "outbox.sent"} <= within
+    assert "casemate.announce.duration" in receiver.metrics
+
+
+@pytest.mark.parametrize(
+    ("error", "outcome", "bad"),
+    [
+        (IncidentNotFound("no such incident"), "told", False),
+        (Stopped("stop"), "stopped", False),
+        (asyncio.CancelledError(), "stopped", False),
+        (TimeoutError(), "timeout", True),
+        (ModelDown("down"), "failed", True),
+        (KeyError("a bug"), "failed", True),
+    ],
+    ids=lambda each: type(each).__name__ if isinstance(each, BaseException) else "",
+)
+async def test_how_a_turn_ended(error: BaseException, outcome: str, bad: bool) -> None:
+    spans = InMemorySpanExporter()
+    traces = TracerProvider(shutdown_on_exit=False)
+    traces.add_span_processor(SimpleSpanProcessor(spans))
+    told = Told(traces.get_tracer("test"), MeterProvider(shutdown_on_exit=False).get_meter("test"))
+
+    async def work(claim: Claim) -> str:
+        if isinstance(error, Exception):
+            return sentence(error, slow="slow", unexpected="unexpected")
+        raise error
+
+    claim = Claim("a:chat/1", "a:chat", {"type": "message"}, FakeClock().now())
+    with suppress(asyncio.CancelledError):
+        await told.turn(work)(claim)
+    [span] = spans.get_finished_spans()
+    assert span.attributes is not None
+    assert span.attributes["casemate.turn.outcome"] == outcome
+    assert span.attributes["error.type"] == type(error).__name__
+    assert span.status.is_ok is not bad
 
 
 def test_where_nothing_is_configured_nothing_is_imported() -> None:
