@@ -105,10 +105,10 @@ lock: $(VENV)/development
 
 # What is in the container, as CycloneDX: for a scanner of known weaknesses. A package that two of the
 # files pin is listed once.
-sbom: $(VENV)/cyclonedx
+sbom: $(VENV)/development
 	mkdir -p sbom
 	awk '/^[a-zA-Z]/ { new = !seen[$$1]++ } new' requirements.txt requirements-azure-monitor.txt | \
-	  $(VENV)/sbom/bin/cyclonedx-py requirements --pyproject pyproject.toml --output-reproducible -o sbom/python.cdx.json -
+	  $(BIN)/cyclonedx-py requirements --pyproject pyproject.toml --output-reproducible -o sbom/python.cdx.json -
 	npm sbom --prefix bot/kusto --package-lock-only --sbom-format cyclonedx > sbom/node.cdx.json
 
 $(VENV)/runtime: requirements.txt
@@ -125,12 +125,6 @@ $(VENV)/development: $(VENV)/runtime requirements-dev.txt
 $(VENV)/audit: $(VENV)/development
 	$(PYTHON) -m venv $(VENV)/pip-audit
 	$(VENV)/pip-audit/bin/python -m pip install --quiet --disable-pip-version-check pip-audit==2.10.1
-	@touch $@
-
-# It brings readers of all JSON Schema formats, for which `import jsonschema` takes three seconds.
-$(VENV)/cyclonedx:
-	$(PYTHON) -m venv $(VENV)/sbom
-	$(VENV)/sbom/bin/python -m pip install --quiet --disable-pip-version-check cyclonedx-bom==7.5.0
 	@touch $@
 
 # Without its dependencies: the model's package would bring a second llama.cpp, to be compiled.
