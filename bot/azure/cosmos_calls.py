@@ -30,6 +30,7 @@ _NO_OWNER = 1003  # the substatus of a 404 for what is in a container or databas
 _RETRY_WITH = 449  # another write to the same item was under way; the SDK leaves it to us
 _AGAIN = (0.01, 0.03, 0.1)
 
+STOPPING = "Casemate is starting or stopping. Please try again in a minute."
 _DOWN = (
     "My store does not answer just now. Please try again in a minute; if it goes on, tell whoever "
     "runs Casemate."
@@ -75,6 +76,10 @@ async def call(
         raise StoreError(_SENTENCES.get(status, _DOWN)) from None
     except CasemateError as error:  # a token, too, is part of reaching the store
         raise StoreError(error.sentence) from error
+    except RuntimeError as error:
+        if "Session is closed" not in str(error):  # aiohttp's words: the store was closed meanwhile
+            raise
+        raise StoreError(STOPPING) from None
     except (AzureError, TimeoutError) as error:
         log.warning("Cosmos DB did not answer: %s", type(error).__name__)
         raise StoreError(_DOWN) from None

@@ -13,7 +13,16 @@ from typing import TYPE_CHECKING, Any
 
 from ..errors import StoreError
 from ..ports import JsonObject
-from .cosmos_calls import CONFLICT, GONE, NOT_FOUND, OK, PRECONDITION_FAILED, call, client
+from .cosmos_calls import (
+    CONFLICT,
+    GONE,
+    NOT_FOUND,
+    OK,
+    PRECONDITION_FAILED,
+    STOPPING,
+    call,
+    client,
+)
 from .cosmos_containers import CONTAINERS, Container
 from .cosmos_items import checked
 
@@ -209,9 +218,7 @@ class Database:
         try:
             return self._containers[container.name]
         except KeyError:
-            raise StoreError(
-                "Casemate is starting or stopping. Please try again in a minute."
-            ) from None
+            raise StoreError(STOPPING) from None
 
     async def _run(
         self, work: Callable[[], Awaitable[Any]], *expected: HTTPStatus

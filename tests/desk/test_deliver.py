@@ -6,9 +6,13 @@ import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
+from random import Random
 
 import pytest
+from aiohttp import web
 
+from bot.azure.cosmos import CosmosStore
+from bot.azure.cosmos_containers import CONTAINERS
 from bot.desk.announce import Announcements, Shown, Wording
 from bot.desk.deliver import LEASE, Deliveries
 from bot.desk.desk import Desk
@@ -18,7 +22,9 @@ from bot.domain.incident import Incident, IncidentRef
 from bot.domain.people import Place
 from bot.ports import Reply
 from tests.clock import FakeClock
+from tests.cosmos_double import KEY, CosmosDouble
 from tests.desk.conftest import CHAT, Room
+from tests.faults import Faulty
 from tests.teams_double import TENANT_WINDOWS, WINDOWS
 
 
@@ -185,3 +191,33 @@ def test_two_replicas_together_stay_within_what_teams_allows() -> None:
     for ours, teams in ((THREAD, WINDOWS), (TENANT, TENANT_WINDOWS)):
         assert [seconds for _, seconds in ours] == [seconds for seconds, _ in teams]
         assert all(2 * most <= allowed for (most, _), (_, allowed) in zip(ours, teams, strict=True))
+
+
+@pytest.mark.parametrize("failures", [3, 100])
+async def test_what_teams_took_is_not_sent_again_because_the_store_did_not_answer(
+    room: Room, failures: int
+) -> None:
+    """Not within a lease, and not after it, while nobody else had the place."""
+    herald, left = Carried(), [failures]
+
+    def notes(request: web.Request) -> bool:
+        left[0] -= bool(herald.posted)
+        return bool(herald.posted) and left[0] >= 0 and "/colls/outbox/" in request.path
+
+    faulty = Faulty(Random(1), "broken", share=1.0, of=notes)
+    double = CosmosDouble([each.resource for each in CONTAINERS])
+    async with double.running(faulty.middleware):
+        store = CosmosStore(double.url, double.database, KEY, timedelta(days=1))
+        await store.open()
+        there = replace(room, desk=replace(room.desk, outbox=store.outbox))
+        found = await incident(there)
+        delivering = deliveries(there, herald)
+        await Announcements(there.desk).notice(found)
+        await delivered(delivering)
+        left[0] = 0
+        await room.clock.sleep(LEASE.total_seconds())
+        await delivered(delivering)
+        assert faulty.struck["broken"] >= 3
+        assert len(herald.posted) == 1
+        assert await store.outbox.waiting(room.clock.now()) == ()
+        await store.close()

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import replace
 
 import pytest
-from aiohttp import web
+from aiohttp import ClientSession, web
 
 from bot.azure.cosmos import CosmosStore
 from bot.azure.cosmos_calls import Tokens, call
@@ -542,3 +542,23 @@ async def test_no_token_goes_over_plain_http(double: CosmosDouble, open_cosmos: 
     with pytest.raises(StoreError, match="does not answer"):
         await open_cosmos(key=token)
     assert not double.calls
+
+
+async def test_a_call_that_outlives_its_store_fails_in_words() -> None:
+    """A turn that is stopped may still have something to keep when everything is closed."""
+    session = ClientSession()
+    await session.close()
+
+    async def work() -> None:
+        await session.get("http://127.0.0.1:9/")
+
+    with pytest.raises(StoreError, match="starting or stopping"):
+        await call(work, budget=1)
+
+
+async def test_a_bug_of_ours_is_no_trouble_of_the_store() -> None:
+    async def work() -> None:
+        raise RuntimeError("a bug")
+
+    with pytest.raises(RuntimeError):
+        await call(work, budget=1)
