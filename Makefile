@@ -59,8 +59,9 @@ audit: $(VENV)/audit client/node_modules bot/kusto/node_modules manifest/node_mo
 	cd client && npm audit
 	cd manifest && npm audit
 
+# make bench [ARGS='--grown 10000'], for a longer chat in the row on growth
 bench: $(VENV)/development $(VENV)/benchmarks bot/kusto/node_modules
-	$(BIN)/python -m benchmarks
+	$(BIN)/python -m benchmarks $(ARGS)
 
 # The evaluation set, with the model of AZURE_OPENAI_*, or without one the sandbox's.
 # make eval [ARGS='--only 3177-* --json FILE']

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import asyncio
 import os
 import platform
@@ -41,7 +42,7 @@ was broken. Waits are the median and 95 of 100. Start: until 200 at /readyz, of 
 /healthz; the median of three. Memory: after all turns of the table."""
 
 
-async def measure(folder: Path) -> None:
+async def measure(folder: Path, grown: int) -> None:
     """Run everything and print as it comes."""
     services = Services(await asyncio.to_thread(load, datetime.now(UTC)))
     runner = web.AppRunner(services.app, access_log=None)
@@ -53,7 +54,7 @@ async def measure(folder: Path) -> None:
     connections = aiohttp.TCPConnector(limit=0, keepalive_timeout=2.0)
     async with aiohttp.ClientSession(connector=connections) as http:
         print(await asking.ask(http, services, folder), NOTES, sep="\n", flush=True)
-        print("", await asking.growth(http, services, folder), sep="\n", flush=True)
+        print("", await asking.growth(http, services, folder, grown), sep="\n", flush=True)
         print(await asking.stalls(http, services, folder), flush=True)
         print(await _beside_queries(http, services, folder), flush=True)
     await runner.cleanup()
@@ -88,6 +89,11 @@ def main() -> int:
     if not Path("/proc/self/stat").exists():
         print("make bench reads CPU time and memory from /proc, which only Linux has.")
         return 2
+    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
+    parser.add_argument(
+        "--grown", type=int, default=asking.GROWN, help="turns of the one long chat"
+    )
+    grown = parser.parse_args().grown
     print(
         f"{os.cpu_count()} cores, Python {platform.python_version()}, {datetime.now():%Y-%m-%d}\n"
     )
@@ -95,7 +101,7 @@ def main() -> int:
         tempfile.TemporaryDirectory() as folder,
         asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner,
     ):
-        runner.run(measure(Path(folder)))
+        runner.run(measure(Path(folder), grown))
     announcing.main([])
     checker.main([])
     return 0

@@ -28,6 +28,7 @@ WHOLE = (Analysts(1, 10, "groupChat", 0.3, 0.01), Analysts(32, 128, "groupChat",
 WARM_UP = Analysts(32, 160)
 PROCESS_HEAD = ("bot", "start to ready, s", "RSS MiB", "PSS MiB")
 GROWN = 1_000
+OF_A_TURN = 0.12  # seconds, at most
 
 
 @dataclass
@@ -92,7 +93,9 @@ async def _measure(
         await process.stop()
 
 
-async def growth(http: aiohttp.ClientSession, services: Services, folder: Path) -> str:
+async def growth(
+    http: aiohttp.ClientSession, services: Services, folder: Path, turns: int = GROWN
+) -> str:
     """What a turn costs at the beginning of one long chat, and at its end."""
     bot = bots.casemate(services, folder / "growth.db")
     log = folder / "growth.log"
@@ -100,13 +103,15 @@ async def growth(http: aiohttp.ClientSession, services: Services, folder: Path) 
     try:
         await Load(http, services, process, LAST_WORDS).run(WARM_UP)
         before = process.memory()
-        questions = QUESTIONS * (GROWN // len(QUESTIONS))
-        asked = Analysts(1, GROWN, limit=120.0)
+        questions = QUESTIONS * (turns // len(QUESTIONS))
+        asked = Analysts(1, len(questions), limit=OF_A_TURN * turns)
         run = await Load(http, services, process, LAST_WORDS, questions).run(asked)
-        first, last = (1000 * each / 50 for each in table.ends(run.spent, 50))
+        part = len(run.spent) // 20
+        first, last = (1000 * each / part for each in table.ends(run.spent, part))
         return (
-            f"Casemate, {GROWN:,} turns in one chat: {first:.2f} ms CPU a turn in the first 50,"
-            f" {last:.2f} in the last 50; {before:.0f} MiB before, {process.memory():.0f} after."
+            f"Casemate, {len(run.spent):,} turns in one chat: {first:.2f} ms CPU a turn in the"
+            f" first {part}, {last:.2f} in the last {part}; {before:.0f} MiB before,"
+            f" {process.memory():.0f} after."
         )
     finally:
         await process.stop()

@@ -34,6 +34,7 @@ from .desk.rights import Access, Rights
 from .domain import budget
 from .domain.endpoint import is_loopback, takes_token
 from .domain.incident import Workspace
+from .domain.lease import steady
 from .domain.store_address import StoreAddress
 from .errors import StoreError
 from .health import Check
@@ -100,6 +101,7 @@ async def opened(
         store=told.port(store, "store"),
         outbox=told.port(store.outbox, "outbox"),
         clock=clock,
+        lease_time=steady(clock.now, clock.monotonic),
         prompts=await asyncio.to_thread(prompts.load, settings.prompts_dir),
         playbook=await asyncio.to_thread(playbook, settings.prompts_dir),
         count=count,

@@ -17,6 +17,8 @@ import orjson
 from .ports import Clock
 
 _MAX_BODY = 32 * 1024 * 1024
+# A session's own limit would be a second clock beside ours, an eighth of what a request costs.
+_NO_LIMIT = aiohttp.ClientTimeout(total=None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,7 +129,12 @@ async def request(
         try:
             async with asyncio.timeout(timeout):
                 async with session.request(
-                    method, url, data=data, headers=sent, allow_redirects=False
+                    method,
+                    url,
+                    data=data,
+                    headers=sent,
+                    allow_redirects=False,
+                    timeout=_NO_LIMIT,
                 ) as response:
                     body = bytearray()
                     async for piece in response.content.iter_any():

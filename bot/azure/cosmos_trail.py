@@ -24,6 +24,7 @@ from .cosmos_database import Database, Operation
 from .cosmos_items import checked, incident_key, micros, moment, numbered, packed, stamp, unpacked
 
 _CHAIN, _ENDS = "audit", "ends"
+_LAST = 10**12 - 1  # above each number that a stamp has
 _SWEPT_AT_ONCE = 90  # lines in one transaction, which takes 100 operations
 
 
@@ -68,10 +69,16 @@ class CosmosTrail:
 
         await self._chaining(attempt)
 
-    async def audit(self, incident: IncidentRef, limit: int) -> tuple[AuditItem, ...]:
-        """The newest `limit` items on an incident, oldest first."""
-        text = "SELECT TOP @limit c.line FROM c WHERE c.incident = @incident ORDER BY c.stamp DESC"
-        values = {"limit": limit, "incident": incident_key(incident)}
+    async def audit(
+        self, incident: IncidentRef, limit: int, after: datetime | None = None
+    ) -> tuple[AuditItem, ...]:
+        """The newest `limit` items on an incident, or of those `after` a time, oldest first."""
+        text = (
+            "SELECT TOP @limit c.line FROM c WHERE c.incident = @incident AND c.stamp > @after"
+            " ORDER BY c.stamp DESC"
+        )
+        since = stamp(after, _LAST) if after else ""
+        values = {"limit": limit, "incident": incident_key(incident), "after": since}
         lines = await self._db.query(AUDIT, text, [_CHAIN], **values)
         return tuple(audit_item_of(unpacked(line["line"])) for line in reversed(lines))
 

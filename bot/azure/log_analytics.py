@@ -191,6 +191,8 @@ class LogAnalytics:
             raise _Failed(LogsTooSlow(TOO_SLOW)) from None
         except HttpResponseError as error:
             response = cast(Any, error.response)
+            if response is None:  # it was cut on its way
+                raise _Failed(unreachable(self._workspace.name), again=True) from None
             answer = Answer(response.status_code, response.headers, response.content)
             failed = failure(answer, self._workspace.name, analyst=self._analyst)
             raise _Failed(failed, answer.status in _AGAIN) from None

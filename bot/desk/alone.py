@@ -41,7 +41,7 @@ def alone(investigate: Investigates[P, R]) -> Investigates[P, R]:
     ) -> R:
         name = f"asking/{said.analyst.tenant}/{said.analyst.id}/{ref.workspace}/{ref.id}"
         end = desk.clock.monotonic() + PATIENCE
-        while not await desk.outbox.lease(name, said.id, desk.clock.now(), LONGEST):
+        while not await desk.outbox.lease(name, said.id, desk.lease_time(), LONGEST):
             if desk.clock.monotonic() >= end:
                 raise OverLimit(_IN_WORK, 30)
             await desk.clock.sleep(LOOK)

@@ -16,7 +16,6 @@ from datetime import timedelta
 
 from ..domain.announcement import GONE, Announcement, Subscription, line_of, line_state, with_line
 from ..domain.incident import Incident, IncidentRef
-from ..domain.lease import steady
 from ..domain.people import Place
 from ..errors import CasemateError, IncidentNotFound, SentinelError, Undelivered
 from ..ports import Reply
@@ -72,7 +71,7 @@ class Deliveries:
         self._under_way: dict[str, asyncio.Task[None]] = {}
         # Until when, in this process's monotonic seconds, a place cannot be another replica's.
         self._held: dict[str, float] = {}
-        self._now = steady(desk.clock.now, desk.clock.monotonic)
+        self._now = desk.lease_time
         self._closing = False
 
     async def deliver(self) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import secrets
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field, replace
+from datetime import datetime
 
 from prompts import Prompts
 from prompts.playbook import Playbook
@@ -40,6 +41,8 @@ class Desk:
     store: Store
     outbox: Outbox
     clock: Clock
+    # Time for leases: `clock`'s, which somebody may set, would jump.
+    lease_time: Callable[[], datetime]
     prompts: Prompts
     playbook: Playbook
     count: Counter

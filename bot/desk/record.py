@@ -37,8 +37,8 @@ async def done_between(
     desk: Desk, thread: Thread, since: datetime, until: datetime
 ) -> tuple[str, ...]:
     """Say in lines what a tenant's analysts did on an incident after `since`, up to `until`."""
-    items = await desk.store.audit(thread.incident, MAX_AUDIT)
-    own = [item for item in items if item.tenant == thread.tenant and since < item.at <= until]
+    items = await desk.store.audit(thread.incident, MAX_AUDIT, after=since)
+    own = [item for item in items if item.tenant == thread.tenant and item.at <= until]
     return tuple(_lines(own))
 
 

@@ -16,7 +16,6 @@ from typing import TypeVar
 
 from ..domain.announcement import CLOSED, NEWS
 from ..domain.incident import Incident, IncidentRef
-from ..domain.lease import steady
 from ..errors import CasemateError, IncidentNotFound, SentinelError, StoreError
 from .announce import Announcements
 from .deliver import Deliveries
@@ -73,7 +72,7 @@ class Watch:
         self._polled = [desk.at(name) for name in desk.workspaces] or [desk]
         # Since when incidents of a workspace are new, by its name.
         self._since = {each.workspace.name: desk.clock.now() for each in self._polled}
-        self._now = steady(desk.clock.now, desk.clock.monotonic)
+        self._now = desk.lease_time
 
     async def start(self) -> None:
         """Begin to poll and to deliver."""

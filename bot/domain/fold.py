@@ -12,6 +12,7 @@ import json
 import re
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import lru_cache
 from itertools import accumulate
 
 from .budget import NAMES_CHARS, NOTES_CHARS
@@ -76,6 +77,7 @@ def folded(last: Fold | None, turns: Sequence[Turn], done: Sequence[str]) -> Fol
     )
 
 
+@lru_cache(maxsize=128)  # a chat's next questions have the same
 def as_notes(fold: Fold) -> str:
     """Word a fold for the model: data between two marker lines, one JSON object a line."""
     lines = [_line(note) for note in fold.notes]

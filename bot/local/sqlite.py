@@ -16,7 +16,7 @@ from .database import Database
 from .outbox import SqliteOutbox
 from .times import micros, moment
 from .trail import SqliteTrail
-from .transactions import thread_columns, turn_of, write_of
+from .transactions import thread_columns, write_of
 
 
 class SqliteStore(SqliteTrail):
@@ -155,7 +155,7 @@ class SqliteStore(SqliteTrail):
             *thread_columns(thread),
             limit,
         )
-        return tuple(turn_of(row) for row in reversed(rows))
+        return transactions.turns_of(rows)
 
     async def forget_thread(self, thread: Thread) -> Erased:
         """Delete one history; proposals, focus and audit stay."""

@@ -12,6 +12,7 @@ from ..ports import AuditItem, JsonObject
 from ..records import audit_item_of, decoded
 from . import chain
 from .database import Database
+from .times import micros
 
 
 class SqliteTrail:
@@ -26,13 +27,16 @@ class SqliteTrail:
         """Append one line to the audit."""
         await self._db.transaction(lambda db: chain.append(db, item))
 
-    async def audit(self, incident: IncidentRef, limit: int) -> tuple[AuditItem, ...]:
-        """The newest `limit` items on an incident, oldest first."""
+    async def audit(
+        self, incident: IncidentRef, limit: int, after: datetime | None = None
+    ) -> tuple[AuditItem, ...]:
+        """The newest `limit` items on an incident, or of those `after` a time, oldest first."""
         rows = await self._db.rows(
-            "SELECT item FROM audit WHERE workspace = ? AND incident = ?"
+            "SELECT item FROM audit WHERE workspace = ? AND incident = ? AND at > ?"
             " ORDER BY at DESC, seq DESC LIMIT ?",
             incident.workspace,
             incident.id,
+            micros(after) if after else -1,
             limit,
         )
         return tuple(audit_item_of(decoded(item)) for (item,) in reversed(rows))

@@ -22,12 +22,18 @@ def thread_columns(thread: Thread) -> tuple[str, str, str, str]:
     return thread.tenant, thread.analyst, thread.incident.workspace, thread.incident.id
 
 
-def turn_of(row: tuple[Any, ...]) -> Turn:
-    """Read a turn from its columns, in the order of `Turn`'s fields."""
-    *fields, fold = row
-    id, question, answer, asked, *rest = fields
-    made = fold_of(decoded(fold)) if fold else None
-    return Turn(id, question, answer, moment(asked), *rest, fold=made)
+def turns_of(rows: Sequence[tuple[Any, ...]]) -> tuple[Turn, ...]:
+    """Read turns from rows that come newest first, in the order of `Turn`'s fields.
+
+    Of their folds only the newest is read: it has the others in it, and each takes 50 microseconds.
+    """
+    folding = next((row for row in rows if row[-1]), None)
+    turns: list[Turn] = []
+    for row in reversed(rows):
+        id, question, answer, asked, *rest, fold = row
+        made = fold_of(decoded(fold)) if row is folding else None
+        turns.append(Turn(id, question, answer, moment(asked), *rest, fold=made))
+    return tuple(turns)
 
 
 def write_of(row: tuple[Any, ...]) -> Write:

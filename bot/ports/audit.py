@@ -46,8 +46,10 @@ class Trail(Protocol):
         """Append an item."""
         ...
 
-    async def audit(self, incident: IncidentRef, limit: int) -> tuple[AuditItem, ...]:
-        """The newest `limit` items on an incident, oldest first."""
+    async def audit(
+        self, incident: IncidentRef, limit: int, after: datetime | None = None
+    ) -> tuple[AuditItem, ...]:
+        """The newest `limit` items on an incident, or of those `after` a time, oldest first."""
         ...
 
     async def links(self, after: int, limit: int) -> tuple[Link, ...]:

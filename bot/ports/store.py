@@ -124,7 +124,10 @@ class Store(Trail, Protocol):
         ...
 
     async def turns(self, thread: Thread, limit: int) -> tuple[Turn, ...]:
-        """The newest `limit` turns of a history, oldest first."""
+        """The newest `limit` turns of a history, oldest first.
+
+        Of their folds, those before the newest may be left out: it has them in it.
+        """
         ...
 
     async def forget_thread(self, thread: Thread) -> Erased: ...

@@ -44,6 +44,7 @@ from .failing import sentence
 from .messages import activities, addressed, kept_reply
 from .sign_in import SignIn
 from .stream import Stream
+from .turns import hopeless
 from .unfurling import unfurled
 
 log = logging.getLogger(__name__)
@@ -52,6 +53,7 @@ TURN_SECONDS = 300.0
 CLICK_SECONDS = 9.0
 _CLAIM, _BODY, _LEFT = "casemate.claim", "casemate.body", "casemate.left"
 _SLOW = "This took too long, and I stopped. Please ask again, perhaps for less at once."
+_GIVEN_UP = "I tried this several times, and something failed each time. Please ask again."
 _TOO_LONG = "This takes longer than a click may. Please say it in words."
 _SLOW_CLICK = "Sentinel did not answer in time. Click again: nothing is added twice."
 
@@ -184,7 +186,8 @@ class Bot(ActivityHandler):
         body = claim.body
         said = Said(claim.key, analyst_of(body), place, text_of(body), claim.accepted)
         value = body.get("value")
-        answering: Coroutine[Any, Any, Answered]
+        if hopeless(claim, self._clock.now()):
+            return Answered(Reply(_GIVEN_UP))
         if not said.text and isinstance(value, dict):
             answering = self._submitted(body, said, cast(JsonObject, value), stream)
         else:

@@ -12,7 +12,7 @@ import asyncio
 import contextlib
 import logging
 from collections.abc import Awaitable, Callable, Coroutine
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any, TypeVar
 
 from ..domain.lease import steady
@@ -29,13 +29,20 @@ LEASE = timedelta(seconds=9)
 LOOK_SECONDS = 2.0
 # Every other look: a renewal costs Cosmos DB more than anything else of a turn. One may fail.
 RENEW_SECONDS = 3.5
-# Given up is what was tried so often, and for so long: an outage alone must not cost an answer.
+# What was tried so often, and for so long, is answered with a sentence, and after as long again not
+# at all: an outage alone must not cost an answer.
 MAX_ATTEMPTS, PATIENCE = 5, timedelta(minutes=5)
 PUT_OFF_SECONDS, MOST_DOUBLINGS = 3.0, 3
 AT_ONCE = 256  # mostly waiting for the model
 MOST_WAITING = 2_000
 GRACE_SECONDS = 7.0
 CANCEL_SECONDS = 1.5
+
+
+def hopeless(claim: Claim, now: datetime, times: int = 1) -> bool:
+    """Say whether a claim was tried `times` times as often, and for as long, as makes sense."""
+    tried_enough = claim.attempts > times * MAX_ATTEMPTS
+    return tried_enough and now - claim.accepted > times * PATIENCE
 
 
 class Turns:
@@ -166,8 +173,7 @@ class Turns:
         self._put_off.pop(claim.key, None)
         try:
             left = self._worked.get(claim.key)
-            waited = self._clock.now() - claim.accepted
-            if claim.attempts > MAX_ATTEMPTS and waited > PATIENCE:
+            if hopeless(claim, self._clock.now(), 2):
                 log.error("gave up on an activity, attempt %d: %s", claim.attempts, claim.key)
             elif left is None:
                 left = await self._work(claim)

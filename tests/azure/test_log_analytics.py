@@ -4,6 +4,7 @@ import ssl
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from random import Random
 from typing import Any
 
 import aiohttp
@@ -33,6 +34,7 @@ from tests.azure.log_analytics_double import (
     table,
 )
 from tests.clock import ImpatientClock
+from tests.faults import Faulty
 
 WORKSPACE = Workspace("soc", "sub", "group", "myWorkspace", WORKSPACE_ID)
 DAY = timedelta(days=1)
@@ -264,6 +266,20 @@ async def test_a_passing_trouble_is_waited_out(logs, double, clock, first):
     double.answers = [(first, {}, {"Retry-After": "3"}), ONE]
     assert (await logs.run("T", DAY, rows=3)).rows == ((1,),)
     assert len(clock.slept) == 1
+
+
+async def test_an_answer_that_is_cut_on_its_way_is_asked_for_again(double, session, clock):
+    faulty = Faulty(Random(1), "half answer", share=1.0)
+    app = double.app()
+    app.middlewares.append(faulty.middleware)
+    double.answers = [ONE]
+    async with TestServer(app) as server:
+        logs = LogAnalytics(session, WORKSPACE, str(server.make_url("/")), None, clock)
+        with pytest.raises(errors.LogsDown, match="did not answer"):
+            await logs.run("print 1", DAY, rows=1)
+        assert len(double.asked) > 1
+        faulty.kind = ""
+        assert (await logs.run("print 1", DAY, rows=1)).rows
 
 
 async def test_the_waits_are_ten_seconds_in_all(logs, double, clock):

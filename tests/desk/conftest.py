@@ -121,6 +121,7 @@ async def room(tmp_path: Path) -> AsyncIterator[Room]:
             store=store,
             outbox=store.outbox,
             clock=clock,
+            lease_time=clock.now,
             prompts=await asyncio.to_thread(prompts.load),
             playbook=await asyncio.to_thread(playbook),
             count=estimate,

@@ -2,23 +2,28 @@
 
 from __future__ import annotations
 
-from contextlib import aclosing
+from contextlib import AsyncExitStack, aclosing
 from dataclasses import replace
 from datetime import timedelta
 
 import pytest
 
+from bot.azure.cosmos import CosmosStore
+from bot.azure.cosmos_containers import CONTAINERS
 from bot.desk.allowance import Allowance, Metered
 from bot.desk.alone import alone
 from bot.desk.desk import Desk
 from bot.domain.incident import IncidentRef
+from bot.domain.lease import steady
 from bot.domain.limits import Limits
 from bot.domain.transcript import Message
 from bot.errors import ModelError, OverLimit, StoreError
 from bot.ports import Said
 from tests.azure.model_double import fails, says
+from tests.cosmos_double import KEY, CosmosDouble
 from tests.counting import estimate
 from tests.desk.conftest import ANA, BEN, Room
+from tests.faults import SkewedClock
 
 ASKED = (Message("user", "what happened? " * 10),)
 
@@ -138,3 +143,33 @@ async def test_a_process_that_never_comes_back_holds_the_place_for_five_minutes(
     assert await investigate(room.desk, said, replace(ref, id="another")) == "done"
     await room.clock.sleep(301)
     assert await investigate(room.desk, said, ref) == "done"
+
+
+class Set(SkewedClock):
+    """A clock that somebody sets an hour on whenever nobody looks."""
+
+    async def sleep(self, seconds: float) -> None:
+        self.skew += 3600
+        await super().sleep(seconds)
+
+
+@pytest.mark.parametrize("kept", ["sqlite", "cosmos"])
+async def test_a_clock_that_is_set_gives_nobody_the_place_of_who_works(
+    room: Room, kept: str
+) -> None:
+    async with AsyncExitStack() as stack:
+        outbox = room.desk.outbox
+        if kept == "cosmos":
+            double = CosmosDouble([each.resource for each in CONTAINERS])
+            await stack.enter_async_context(double.running())
+            store = CosmosStore(double.url, double.database, KEY, timedelta(days=1))
+            await store.open()
+            stack.push_async_callback(store.close)
+            outbox = store.outbox
+        clock, ref = Set(room.clock), room.ref()
+        time = steady(clock.now, clock.monotonic)
+        desk = replace(room.desk, outbox=outbox, clock=clock, lease_time=time)
+        name = f"asking/{ANA.tenant}/{ANA.id}/{ref.workspace}/{ref.id}"
+        assert await outbox.lease(name, "m-0", room.clock.now(), timedelta(minutes=5))
+        with pytest.raises(OverLimit, match="still working"):
+            await investigate(desk, room.said(""), ref)

@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import json
 import random
 import time
 from collections import Counter
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any, cast
 
@@ -23,8 +25,18 @@ from tests.soak.surroundings import QUESTION, Surroundings
 from tests.teams_double import Sent
 
 ANALYSTS, SHARED, PLACES = 200, 40, 6
+# So many wait for an answer; the others, until one of them has it: a slow machine is asked less.
+AT_ONCE = 24
 FIRST_CASE, FIRST_ARRIVAL = 10_000, 50_000
 _PATIENCE = 45.0
+
+
+@dataclass(frozen=True)
+class Accepted:
+    """What was asked, typed or with a button, by the id of the activity that did."""
+
+    activity: str
+    question: str
 
 
 @dataclass
@@ -32,7 +44,7 @@ class Room:
     """A conversation and, in order, what the bot accepted in it."""
 
     chat: Chat
-    accepted: list[str] = field(default_factory=list)
+    accepted: list[Accepted] = field(default_factory=list)
     lock: asyncio.Lock = field(default_factory=asyncio.Lock)
 
 
@@ -62,8 +74,9 @@ class Soak:
         self.clicks: list[Click] = []
         self.arrived: dict[int, float] = {}
         self.counts: Counter[str] = Counter()
-        self.over = False
+        self.over = asyncio.Event()
         self._turn = itertools.count()
+        self._waiting = asyncio.Semaphore(AT_ONCE)
         soc = Soc(around.teams, around.world, cast(Any, None), http, around.service_url)
         self._soc = soc
 
@@ -87,7 +100,10 @@ class Soak:
         replica = self.replicas[next(self._turn) % len(self.replicas)]
         try:
             async with self.http.post(
-                replica.url + path, json=body, timeout=ClientTimeout(seconds)
+                replica.url + path,
+                json=body,
+                headers={"Authorization": f"Bearer {self.around.tokens[path]}"},
+                timeout=ClientTimeout(seconds),
             ) as response:
                 if response.content_type == "application/json":
                     return response.status, await response.json()
@@ -111,32 +127,52 @@ class Soak:
         dice = random.Random(self.random.random())
         analyst = f"55555555-5555-4555-8555-{number:012d}"
         chat = Chat(self._soc, room.chat.conversation, room.chat.kind, f"Ana {number}", analyst)
+        self.around.sign_ins.signed_in[f"29:{analyst}"] = analyst
         await asyncio.sleep(dice.uniform(0, 20))
         for asked in itertools.count():
-            if self.over:
+            if self.over.is_set():
                 return
-            question = f"q{number}-{asked}"
-            await self._ask(chat, room, case, question)
-            if dice.random() < 0.2:  # in a hurry
-                continue
-            answer = await self._answer(room, question)
-            if answer is not None and dice.random() < 0.5:
+            question, query = f"q{number}-{asked}", dice.random() < 0.3
+            incident = f"incident {case.incident['properties']['incidentNumber']}"
+            text = f"kql {question} who signed in there, {incident}?"
+            if not query:
+                text = f"{question} what happened in {incident}?"
+            async with self._waiting:
+                if self.over.is_set():
+                    return
+                await self._ask(room, chat.activity(text=text), question)
+                if dice.random() < 0.2:  # in a hurry
+                    continue
+                answer = await self._answer(room, question)
+            if answer is not None and dice.random() < (0.9 if query else 0.5):
                 await asyncio.sleep(dice.uniform(0.2, 2))
-                await self._click(chat, case, answer, question, dice)
-            await asyncio.sleep(dice.uniform(10, 40))
+                if query:
+                    await self._run(room, chat, answer, question)
+                else:
+                    await self._click(chat, case, answer, question, dice)
+            await self._pause(dice.uniform(10, 40))
 
-    async def _ask(self, chat: Chat, room: Room, case: Case, question: str) -> None:
-        number = case.incident["properties"]["incidentNumber"]
-        activity = chat.activity(text=f"{question} what happened in incident {number}?")
+    async def _pause(self, seconds: float) -> None:
+        with suppress(TimeoutError):
+            await asyncio.wait_for(self.over.wait(), seconds)
+
+    async def _ask(self, room: Room, activity: dict[str, Any], question: str) -> None:
         async with room.lock:  # Teams delivers a conversation in its order
             await self.deliver("/api/messages", activity)
-            room.accepted.append(question)
+            room.accepted.append(Accepted(activity["id"], question))
+
+    async def _run(self, room: Room, chat: Chat, answer: Sent, question: str) -> None:
+        """Run the query of a card, where there is one; its rows are an answer as well."""
+        if (button := find_button(answer.card, "Run", "Action.Submit")) is not None:
+            self.counts["queries run"] += 1
+            activity = chat.activity(value=button["data"], replyToId=answer.id)
+            await self._ask(room, activity, question)
 
     async def _answer(self, room: Room, question: str) -> Sent | None:
         end = time.monotonic() + _PATIENCE
-        while time.monotonic() < end and not self.over:
+        while time.monotonic() < end and not self.over.is_set():
             for sent in reversed(room.chat.messages[-20:]):
-                if question in QUESTION.findall(sent.text):
+                if question in named(sent):
                     return sent
             await asyncio.sleep(0.5)
         return None
@@ -155,7 +191,7 @@ class Soak:
             done = await asyncio.gather(*(self._press(chat, answer, button) for _ in range(times)))
             self.counts["presses"] += times
             click.done = click.done or any(done)
-            if click.done and dice.random() < 0.7:  # else click once more
+            if self.over.is_set() or (click.done and dice.random() < 0.7):  # else click once more
                 return
             await asyncio.sleep(dice.uniform(0.5, 4))
 
@@ -186,11 +222,16 @@ class Soak:
     async def arrive(self) -> None:
         """New incidents, at times several at once; each is told to the webhook once or twice."""
         numbers = itertools.count(FIRST_ARRIVAL)
-        while not self.over:
+        while not self.over.is_set():
             for number in itertools.islice(numbers, self.random.choice((1, 1, 1, 1, 2, 14))):
                 case = self.around.case(number, new=True)
                 self.arrived[number] = time.monotonic()
                 body = {"object": {"id": f"{PROVIDER_PATH}/incidents/{case.incident['name']}"}}
                 for _ in range(self.random.choice((1, 2))):
                     await self.deliver("/api/incidents", body)
-            await asyncio.sleep(self.random.uniform(4, 16))
+            await self._pause(self.random.uniform(4, 16))
+
+
+def named(sent: Sent) -> list[str]:
+    """The questions that a message names: in its words, or else on its card."""
+    return QUESTION.findall(sent.text) or QUESTION.findall(json.dumps(sent.now))

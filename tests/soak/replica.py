@@ -7,6 +7,7 @@ back again, at each SIGUSR1. Nothing else could set the clock of one process.
 from __future__ import annotations
 
 import asyncio
+import ctypes
 import os
 import shutil
 import signal
@@ -96,7 +97,14 @@ class Replica:
         return code
 
 
+def die_with_parent() -> None:
+    """Have Linux kill this process once its soak has gone, however that ended: see prctl(2)."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG
+
+
 def main() -> int:
+    die_with_parent()
     clock = SkewedClock(SystemClock(), float(sys.argv[1]))
 
     def jump(*_: object) -> None:

@@ -1,4 +1,4 @@
-"""What the replicas talk to: Sentinel, logs, a model, Teams, Cosmos DB; each with its faults."""
+"""What the replicas talk to: Sentinel, logs, a model, Teams, sign-ins, Cosmos DB, with faults."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import json
 import os
 import random
 import re
+import time
 import uuid
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -29,10 +30,18 @@ from sandbox.world import (
 )
 from tests.cosmos_double import KEY, CosmosDouble
 from tests.faults import FAULT, Faulty
+from tests.teams.identity_provider import APP_ID, BOT_TOKEN, TENANT, IdentityProvider
 from tests.teams_double import Teams
+from tests.token_service_double import CONNECTION, Azure, TokenService
 
 # Every question names itself; so does every answer of the model to it.
 QUESTION = re.compile(r"\bq\d+-\d+\b")
+SERVICES = ("model", "sentinel", "logs", "teams", "sign-in", "entra")
+# Short, so that they are asked for all the time.
+TOKEN_SECONDS, ENTRA_SECONDS = 120, 20
+PLAYBOOK = "66666666-6666-4666-8666-666666666666"
+_KQL = "SigninLogs | where TimeGenerated > ago(7d) | project TimeGenerated, IPAddress | take 5"
+_USAGE = {"prompt_tokens": 900, "completion_tokens": 90, "total_tokens": 990}
 
 
 @dataclass
@@ -40,9 +49,12 @@ class Surroundings:
     teams: Teams
     world: World
     faults: dict[str, Faulty]
+    sign_ins: TokenService
+    azure: Azure
     cosmos: CosmosDouble | None
     database: Path
     service_url: str
+    tokens: dict[str, str]
     environment: dict[str, str]
 
     def case(self, number: int, *, new: bool) -> Case:
@@ -69,15 +81,24 @@ async def surrounded(store: str, folder: Path, seed: random.Random) -> AsyncIter
     """Serve all of it on loopback; `store` is sqlite or cosmos."""
     faults = {
         name: Faulty(random.Random(seed.random()))
-        for name in ("model", "sentinel", "logs", "teams", "cosmos")
+        for name in (*SERVICES, *(["cosmos"] if store == "cosmos" else []))
     }
     faults["model"].of = lambda request: request.path.startswith("/openai/")
     faults["logs"].of = lambda request: request.path.startswith("/v1/")
     faults["sentinel"].of = lambda request: request.path.startswith("/subscriptions/")
-    faults["cosmos"].of = lambda request: "/docs" in request.path
+    if store == "cosmos":
+        faults["cosmos"].of = lambda request: "/docs" in request.path
     world = await asyncio.to_thread(load, datetime.now(UTC))
     guards = [faults[name].middleware for name in ("model", "logs", "sentinel")]
-    services = web.Application(middlewares=[*guards, answering(random.Random(seed.random()))])
+    entra = IdentityProvider()
+    entra.lifetime = ENTRA_SECONDS
+    entra.app.middlewares.append(faults["entra"].middleware)
+    sign_ins = TokenService(SystemClock(), bot_token=BOT_TOKEN, app_id=APP_ID)
+    sign_ins.lifetime = TOKEN_SECONDS
+    sign_ins.app.middlewares.append(faults["sign-in"].middleware)
+    azure = Azure(sign_ins)
+    dice = random.Random(seed.random())
+    services = web.Application(middlewares=[*guards, azure.guard, answering(dice)])
     await asyncio.to_thread(lambda: add_services(services, world, pace=0.01))
     teams = Teams(SystemClock())
     teams.app.middlewares.append(faults["teams"].middleware)
@@ -86,6 +107,9 @@ async def surrounded(store: str, folder: Path, seed: random.Random) -> AsyncIter
         base = str((await stack.enter_async_context(TestServer(services))).make_url("/"))
         url = str((await stack.enter_async_context(TestServer(teams.app))).make_url("/"))
         kept = {"STORE_URL": f"sqlite:///{database}"}
+        signing = str((await stack.enter_async_context(TestServer(sign_ins.app))).make_url(""))
+        entra.url = str((await stack.enter_async_context(TestServer(entra.app))).make_url(""))
+        entra.url = entra.url.rstrip("/")
         cosmos = None
         if store == "cosmos":
             cosmos = CosmosDouble([each.resource for each in CONTAINERS])
@@ -95,12 +119,57 @@ async def surrounded(store: str, folder: Path, seed: random.Random) -> AsyncIter
             "PATH": os.environ["PATH"],
             **workspace(base.rstrip("/")),
             **model_address(base.rstrip("/")),
+            "AZURE_OPENAI_API_KEY": "not-a-secret",
             "KQL_CHECKERS": "0",
             "POLL_SECONDS": "15",
             "ENRICH": "off",
+            **identity(entra),
+            "WRITE_AS": "analyst",
+            "OAUTH_CONNECTION": CONNECTION,
+            "TOKEN_SERVICE": signing,
             **kept,
         }
-        yield Surroundings(teams, world, faults, cosmos, database, url, environment)
+        yield Surroundings(
+            teams,
+            world,
+            faults,
+            sign_ins,
+            azure,
+            cosmos,
+            database,
+            url,
+            tokens(entra, url),
+            environment,
+        )
+
+
+def identity(entra: IdentityProvider) -> dict[str, str]:
+    """A registered bot, whose Bot Framework and Entra ID are `entra`."""
+    return {
+        "HOST": "127.0.0.1",
+        "BOT_APP_ID": APP_ID,
+        "BOT_APP_PASSWORD": "not-a-secret",
+        "BOT_TENANT_ID": TENANT,
+        "BOT_OPENID_METADATA": entra.metadata_url,
+        "ENTRA_AUTHORITY": entra.url,
+        "INCIDENT_WEBHOOK_AUDIENCE": f"api://{APP_ID}",
+        "INCIDENT_WEBHOOK_CALLERS": PLAYBOOK,
+    }
+
+
+def tokens(entra: IdentityProvider, service_url: str) -> dict[str, str]:
+    """What Teams and a playbook show to the bot, by the path they post to; good for a day."""
+    ends = int(time.time()) + 86_400
+    playbook = entra.token(
+        "",
+        exp=ends,
+        iss=f"https://sts.windows.net/{TENANT}/",
+        aud=f"api://{APP_ID}",
+        serviceurl=None,
+        **{"ver": "1.0", "tid": TENANT, "oid": PLAYBOOK, "sub": PLAYBOOK, "idtyp": "app"},
+        appid=PLAYBOOK,
+    )
+    return {"/api/messages": entra.token(service_url, exp=ends), "/api/incidents": playbook}
 
 
 def answering(seed: random.Random) -> Any:
@@ -111,18 +180,31 @@ def answering(seed: random.Random) -> Any:
         if not request.path.endswith("/chat/completions"):
             return await handler(request)
         body = await request.json()
-        asked = QUESTION.findall(json.dumps(body["messages"]))
-        if not body.get("stream") or not asked:
+        asked = [QUESTION.findall(str(each["content"])) for each in body["messages"]]
+        if not any(asked):
             return await handler(request)
-        last = QUESTION.findall(json.dumps(body["messages"][-1]))
-        cut = request.get(FAULT) == "half answer"
-        return await _stream(request, f"About {(last or asked)[-1]}.", seed.uniform(0.02, 0.3), cut)
+        opening = f"About {next(filter(None, reversed(asked)))[-1]}."
+        if not body.get("stream"):
+            return _whole({"query": _KQL, "explanation": opening, "assumptions": []})
+        return await _stream(request, opening, seed.uniform(0.02, 0.3))
 
     return answer
 
 
-async def _stream(request: web.Request, opening: str, pace: float, cut: bool) -> web.StreamResponse:
-    response = web.StreamResponse(headers={"Content-Type": "text/event-stream"})
+def _whole(said: dict[str, Any]) -> web.Response:
+    message = {"role": "assistant", "content": json.dumps(said)}
+    choice = {"index": 0, "message": message, "finish_reason": "stop"}
+    head = {"id": "c", "object": "chat.completion", "created": 1, "model": "soak"}
+    return web.json_response({**head, "choices": [choice], "usage": _USAGE})
+
+
+async def _stream(request: web.Request, opening: str, pace: float) -> web.StreamResponse:
+    """Say it in pieces; what goes wrong with a stream goes wrong here."""
+    fault = request.get(FAULT)
+    cut = fault == "half answer"
+    pace += 0.25 if fault == "slow body" else 0.0
+    kind = "text/html" if fault == "wrong type" else "text/event-stream"
+    response = web.StreamResponse(headers={"Content-Type": kind})
     await response.prepare(request)
     texts = [opening, *(f" Finding {n} is in the evidence [{n}]." for n in range(1, 9))]
     head = {"id": "c", "object": "chat.completion.chunk", "created": 1, "model": "soak"}
@@ -133,8 +215,7 @@ async def _stream(request: web.Request, opening: str, pace: float, cut: bool) ->
     if not cut:
         end = {"index": 0, "delta": {}, "finish_reason": "stop"}
         await response.write(_event({**head, "choices": [end]}))
-        usage = {"prompt_tokens": 900, "completion_tokens": 90, "total_tokens": 990}
-        await response.write(_event({**head, "choices": [], "usage": usage}))
+        await response.write(_event({**head, "choices": [], "usage": _USAGE}))
         await response.write(b"data: [DONE]\n\n")
     return response
 

@@ -12,15 +12,18 @@ import json
 import re
 import sqlite3
 from collections import Counter
+from collections.abc import Iterable
 from contextlib import closing
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from bot.azure.cosmos_items import unpacked
 from bot.records import decoded
-from tests.soak.analysts import Room, Soak
-from tests.soak.surroundings import QUESTION
+from tests.soak.analysts import Room, Soak, named
 from tests.teams_double import Sent
+
+_UNEXPECTED = re.compile(r'"exception":(\[\{.{0,400})')
 
 
 @dataclass
@@ -41,7 +44,8 @@ class Witness:
                 continue
             answered = aligned(room, room.chat.messages, self.excused())
             # A redelivery may be accepted before the front knows it: then it is the newest.
-            place = room.accepted.index(owed) if owed in room.accepted else len(room.accepted)
+            known = [each.activity for each in room.accepted]
+            place = known.index(owed) if owed in known else len(known)
             if len(answered) > place:
                 self.unnoted.add(room.chat.messages[-1].id)
         for place, numbers in unsent.items():
@@ -64,8 +68,7 @@ class Witness:
         claims, outbox = (self._cosmos if self.soak.around.cosmos else self._sqlite)()
         asked: dict[str, str] = {}
         for conversation, body in claims:
-            if found := QUESTION.search(str(body.get("text", ""))):
-                asked.setdefault(conversation, found[0])
+            asked.setdefault(conversation, body["id"])
         numbers = {
             case.incident["name"]: case.incident["properties"]["incidentNumber"]
             for case in self.soak.around.world.cases.values()
@@ -111,9 +114,13 @@ def aligned(room: Room, messages: list[Sent], excused: set[str]) -> list[Sent]:
     """The messages but those excused as a repeat of the one before."""
     kept: list[Sent] = []
     for sent in messages:
-        if not (kept and kept[-1].id in excused and kept[-1].text == sent.text):
+        if not (kept and kept[-1].id in excused and _said(kept[-1]) == _said(sent)):
             kept.append(sent)
     return kept
+
+
+def _said(sent: Sent) -> tuple[str, list[str]]:
+    return sent.text, named(sent)
 
 
 class Verdict:
@@ -123,10 +130,24 @@ class Verdict:
         self._soak, self._excused = witness.soak, witness.excused()
         self.counts: Counter[str] = Counter()
         self.broken: list[str] = []
+        self.strikes: dict[str, dict[str, int]] = {}
         for room in self._soak.rooms:
             self._answers(room)
         self._writes()
         self._announcements()
+
+    def add_strikes(self, strikes: dict[str, dict[str, int]]) -> None:
+        """Add how often each plan struck what; one that never did has shown nothing."""
+        self.strikes = strikes
+        for what, struck in strikes.items():
+            self.broken += [f"{kind} never struck {what}" for kind, n in struck.items() if not n]
+
+    def add_logs(self, logs: Iterable[Path]) -> None:
+        """Add what the replicas did not expect: every failure has to be one of `bot.errors`."""
+        for log in logs:
+            for line in log.read_text(errors="replace").splitlines():
+                if found := _UNEXPECTED.search(line):
+                    self.broken.append(f"{log.name}: {found[1]}")
 
     def _answers(self, room: Room) -> None:
         messages = room.chat.messages
@@ -137,12 +158,13 @@ class Verdict:
         where = f"{room.chat.kind} {room.chat.conversation}"
         if len(answers) != len(room.accepted):
             self.broken.append(f"{where}: {len(room.accepted)} questions, {len(answers)} answers")
-        for place, (question, sent) in enumerate(zip(room.accepted, answers, strict=False)):
-            named = QUESTION.findall(sent.text)
-            if not named:
-                self.counts["answers without the model"] += 1
-            elif named[0] != question:
-                self.broken.append(f"{where}: answer {place} is to {named[0]}, not {question}")
+        for place, (asked, sent) in enumerate(zip(room.accepted, answers, strict=False)):
+            about = named(sent)
+            if not about:
+                self.counts["answers that name no question: something was down"] += 1
+            elif about[0] != asked.question:
+                wrong = f"is to {about[0]}, not {asked.question}"
+                self.broken.append(f"{where}: answer {place} {wrong}")
                 return
 
     def _writes(self) -> None:
@@ -152,9 +174,14 @@ class Verdict:
             text = f"“{click.question} "
             found = [guid for guid, item in there.items() if text in _text(item)]
             self.counts["clicks confirmed"] += click.done
-            self.counts["written"] += len(found)
+            self.counts["clicks written"] += len(found)
             if len(found) > 1 or (click.done and not found):
                 self.broken.append(f"{click.question} as {click.kind}: written {len(found)} times")
+        azure = self._soak.around.azure
+        wrote = [who for who, method, _ in azure.asked if method == "PUT"]
+        self.counts["writes asked of Sentinel, all with an analyst's own token"] = len(wrote)
+        if {"", "somebody unknown"} & set(wrote):
+            self.broken.append("something was written in nobody's name")
 
     def _announcements(self) -> None:
         self.counts["incidents"] = len(self._soak.arrived)

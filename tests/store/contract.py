@@ -625,6 +625,9 @@ class StoreContract:
         await store.record(line("elsewhere", incident=OTHER_INCIDENT))
         assert await store.audit(INCIDENT, 9) == (*lines, lines[4])
         assert await store.audit(INCIDENT, 3) == (lines[3], lines[4], lines[4])
+        assert await store.audit(INCIDENT, 9, after=lines[2].at) == (lines[3], lines[4], lines[4])
+        assert await store.audit(INCIDENT, 9, after=lines[4].at) == ()
+        assert await store.audit(INCIDENT, 1, after=lines[2].at) == (lines[4],)
         assert await store.audit(OTHER_INCIDENT, 9) == (line("elsewhere", incident=OTHER_INCIDENT),)
 
     # the audit's chain

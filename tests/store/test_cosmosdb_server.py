@@ -1,8 +1,8 @@
 """Our requests, answered by a Cosmos DB emulator that nobody here wrote, as far as it can.
 
-`make emulator` installs npm's `@vercel/cosmosdb-server` and runs this. It is wrong on a read of what
-is missing (500), queries of one partition (it wants the key in the text), time to live, the 2 MB
-limit and batches (not atomic), so the contract cannot run on it; what is below can.
+`make emulator` installs npm's `@vercel/cosmosdb-server` and runs this. It is wrong on a read of
+what is missing (500), queries of one partition (it wants the key in the text), time to live, the
+2 MB limit and batches (not atomic), so the contract cannot run on it; what is below can.
 """
 
 import asyncio

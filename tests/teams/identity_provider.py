@@ -65,6 +65,7 @@ class IdentityProvider:
         self.url = ""
         self.keys: list[Any] = [jwk("first")]
         self.status = 200
+        self.lifetime = 3600
         self.jwks_uri = ""
         self.body: bytes | None = None
         self.open = asyncio.Event()
@@ -134,5 +135,5 @@ class IdentityProvider:
         form = {name: str(value) for name, value in (await request.post()).items()}
         self.token_requests.append({"tenant": request.match_info["tenant"], **form})
         return web.json_response(
-            {"token_type": "Bearer", "expires_in": 3600, "access_token": BOT_TOKEN}
+            {"token_type": "Bearer", "expires_in": self.lifetime, "access_token": BOT_TOKEN}
         )

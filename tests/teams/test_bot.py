@@ -28,6 +28,7 @@ from bot.ports import (
     Unfurled,
 )
 from bot.teams.activity import claim_of
+from bot.teams.turns import LEASE, MAX_ATTEMPTS, PATIENCE
 from tests.clock import FakeClock
 from tests.teams.conftest import ANALYST, Edges, activity, edges
 from tests.teams_double import Refusal, Teams
@@ -117,6 +118,29 @@ async def test_an_answer_that_was_kept_before_a_crash_is_sent_and_not_worked_out
     assert sent.now["entities"][0]["citation"][0]["appearance"]["name"] == "Alert"
     await edge.until(lambda: owed(edge) == 0)
     assert teams.violations == []
+
+
+async def test_what_was_tried_too_often_is_answered_with_a_sentence_and_not_tried_again(
+    stack: AsyncExitStack,
+    clock: FakeClock,
+    teams: Teams,
+    http: ClientSession,
+    service_url: str,
+    tmp_path: Path,
+) -> None:
+    claim = claim_of(activity(service_url, text="deadly"), clock.now())
+    store = SqliteStore(str(tmp_path / "edge.db"))
+    await store.open()
+    await store.accept(claim)
+    for number in range(MAX_ATTEMPTS):
+        assert await store.take("a:chat", f"victim {number}", clock.now(), LEASE)
+        await clock.advance(LEASE.total_seconds() + 1)
+    await store.close()
+    await clock.advance(PATIENCE.total_seconds())
+    edge = await edges(stack, clock, teams, http, service_url, tmp_path / "edge.db")
+    await edge.until(lambda: owed(edge) == 0)
+    [sent] = edge.messages
+    assert sent.text.startswith("I tried this several times")
 
 
 @pytest.mark.parametrize(("status", "tries"), [(403, 1), (404, 1), (500, 3)])
