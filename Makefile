@@ -108,7 +108,7 @@ lock: $(VENV)/development
 sbom: $(VENV)/development
 	mkdir -p sbom
 	awk '/^[a-zA-Z]/ { new = !seen[$$1]++ } new' requirements.txt requirements-azure-monitor.txt | \
-	  $(BIN)/cyclonedx-py requirements --pyproject pyproject.toml --output-reproducible -o sbom/python.cdx.json -
+	  $(BIN)/cyclonedx-py requirements --no-validate --pyproject pyproject.toml --output-reproducible -o sbom/python.cdx.json -
 	npm sbom --prefix bot/kusto --package-lock-only --sbom-format cyclonedx > sbom/node.cdx.json
 
 $(VENV)/runtime: requirements.txt
