@@ -168,6 +168,8 @@ def test_the_teams_app_is_this_bots(sandbox: Sandbox, tmp_path: Path) -> None:
             file.writestr("manifest.json", json.dumps({"version": "1.0", "bots": [{"botId": bot}]}))
         if well:
             assert doctor._teams_app(settings, package) == "version 1.0 names this bot"
+            with pytest.raises(Amiss, match="WRITE_AS=analyst"):
+                doctor._teams_app(replace(settings, write_as="analyst"), package)
         else:
             with pytest.raises(Amiss, match=SUBSCRIPTION):
                 doctor._teams_app(settings, package)
