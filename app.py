@@ -73,7 +73,7 @@ async def application(settings: Settings, clock: Clock | None = None) -> web.App
         desk = replace(desk, changed=watch.arrived)
         dialogs = told.respond(responder(desk)), clicker(desk), unfurler(desk), leaver(desk)
         signing, around = services.sign_ins, told.turn
-        edge, turns = front(
+        edge, turns, bot = front(
             connector, desk.store, clock, admission, *dialogs, owner, signing, around
         )
         webhook = posted_incidents(settings, session, clock, watch.arrived)
@@ -86,8 +86,10 @@ async def application(settings: Settings, clock: Clock | None = None) -> web.App
         app.router.add_get("/readyz", health.readyz)
         chats, audit = timedelta(days=settings.history_days), timedelta(days=settings.audit_days)
         keep = serving.Retention(chats, audit)
-        starting = (*services.starting, watch)
-        serving.live_with(app, starting, turns, desk.store, clock, keep, parts.pop_all())
+        starting, later = (*services.starting, watch), (bot.open, *services.later)
+        serving.live_with(
+            app, starting, turns, desk.store, clock, keep, later, parts.pop_all()
+        )
         return app
 
 

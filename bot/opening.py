@@ -54,11 +54,15 @@ _CASES_EACH = 16
 
 @dataclass(frozen=True, slots=True)
 class Opened:
-    """A desk, what an operator may ask about its services, and what begins with the serving."""
+    """A desk, what an operator may ask about its services, and what begins with the serving.
+
+    `later` is done once there is time for it, or when it is first needed.
+    """
 
     desk: Desk
     checks: Mapping[str, Check]
     starting: tuple[Starts, ...]
+    later: tuple[Callable[[], Awaitable[None]], ...]
     sign_ins: AnalystTokens | None
 
 
@@ -114,7 +118,8 @@ async def opened(
         of = f":{workspace.name}" if workspace.several else ""
         checks |= {f"sentinel{of}": each.sentinel.ping, f"logs{of}": each.logs.ping}
     checks["kql_checker"] = checker.state
-    return Opened(desk, checks, (*(each.schema for each in reached), checker), sign_ins)
+    starting = (*(each.schema for each in reached), checker)
+    return Opened(desk, checks, starting, (model.open,), sign_ins)
 
 
 @dataclass(frozen=True, slots=True)

