@@ -87,9 +87,7 @@ async def application(settings: Settings, clock: Clock | None = None) -> web.App
         chats, audit = timedelta(days=settings.history_days), timedelta(days=settings.audit_days)
         keep = serving.Retention(chats, audit)
         starting, later = (*services.starting, watch), (bot.open, *services.later)
-        serving.live_with(
-            app, starting, turns, desk.store, clock, keep, later, parts.pop_all()
-        )
+        serving.live_with(app, starting, turns, desk.store, clock, keep, later, parts.pop_all())
         return app
 
 

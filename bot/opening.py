@@ -41,7 +41,7 @@ from .kusto.checker import Checker
 from .kusto.schema import Schema
 from .local.sqlite import SqliteStore
 from .ports import Clock, Store, Trail
-from .serving import Starts
+from .serving import Opens, Starts
 from .settings import Settings, from_process
 from .teams.analyst_tokens import AnalystTokens
 from .teams.token_service import TokenService
@@ -62,7 +62,7 @@ class Opened:
     desk: Desk
     checks: Mapping[str, Check]
     starting: tuple[Starts, ...]
-    later: tuple[Callable[[], Awaitable[None]], ...]
+    later: tuple[Opens, ...]
     sign_ins: AnalystTokens | None
 
 

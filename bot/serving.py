@@ -22,8 +22,9 @@ from .teams.turns import Turns
 
 log = logging.getLogger(__name__)
 
+Opens = Callable[[], Awaitable[Any]]
 TURNS = web.AppKey("turns", Turns)
-LATER = web.AppKey("later", Sequence[Callable[[], Awaitable[Any]]])
+LATER = web.AppKey("later", Sequence[Opens])
 SWEEP_SECONDS = 3600.0
 # A hundred questions make about so many objects. Python's own 700 is 8 % of a turn's CPU time.
 GC_OBJECTS = 5_000
@@ -52,7 +53,7 @@ def live_with(
     store: Store,
     clock: Clock,
     keep: Retention,
-    later: Sequence[Callable[[], Awaitable[Any]]],
+    later: Sequence[Opens],
     parts: contextlib.AsyncExitStack,
 ) -> None:
     """Tie the queue, the store's hourly sweep and the parts to the application's life.
@@ -82,7 +83,7 @@ def live_with(
     app.on_cleanup.append(cleanup)
 
 
-async def _settle(later: Sequence[Callable[[], Awaitable[Any]]]) -> None:
+async def _settle(later: Sequence[Opens]) -> None:
     """Do what a start need not wait for. What then is there stays, and is collected no more.
 
     Else looking through it, a hundred thousand objects of libraries, stops the loop for 0.1 s.

