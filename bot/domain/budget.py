@@ -68,7 +68,7 @@ class _Ranks:
         # By rank: a token and its number on each line, counted up from 0.
         tokens = list(map(a2b_base64, gzip.decompress(data.read_bytes()).split()[::2]))
         self._places: Any = cast(Any, marisa_trie).BinaryTrie(tokens)
-        self._ranks = array("I", bytes(4 * len(tokens)))
+        self._ranks: array[int] = array("I", bytes(4 * len(tokens)))
         for rank, token in enumerate(tokens):
             self._ranks[self._places[token]] = rank
 
