@@ -73,8 +73,8 @@ class _Ranks:
             self._ranks[self._places[token]] = rank
 
     def get(self, token: bytes, otherwise: float | None = None) -> float | None:
-        place = self._places.get(token)
+        place = cast(int | None, self._places.get(token))
         return otherwise if place is None else self._ranks[place]
 
     def __getitem__(self, token: bytes) -> int:
-        return self._ranks[self._places[token]]
+        return self._ranks[cast(int, self._places[token])]
