@@ -6,8 +6,8 @@ from collections.abc import Iterator
 import pytest
 from blockbuster import BlockBuster, blockbuster_ctx
 
-# `import jsonschema` builds this one's forty grammars where it finds it, three seconds' work in
-# each worker, for formats that no test asks for.
+# Where `import jsonschema` finds this one it builds forty grammars, three seconds' work in each
+# worker, for formats that no test asks for.
 sys.modules["rfc3987_syntax"] = None  # type: ignore[assignment]
 
 # They start processes and wait in real time: at the end of a run they would leave the cores idle.
