@@ -23,7 +23,7 @@ from sandbox.run import add_services, model_address, workspace
 from sandbox.world import SUBSCRIPTION, World, load
 from tests.clock import FakeClock
 from tests.cosmos_double import KEY, CosmosDouble
-from tests.scenario.conftest import _logs
+from tests.scenario.conftest import sample_logs
 from tests.scenario.second import HERE, THERE
 
 APP_ID = "99999999-9999-4999-8999-999999999999"
@@ -60,7 +60,7 @@ class Sandbox:
 async def sandbox(tmp_path: Path) -> AsyncIterator[Sandbox]:
     clock = FakeClock(datetime(2026, 11, 24, 9, 0, tzinfo=UTC))
     world = await asyncio.to_thread(load, clock.now(), None, clock.now)
-    logs = replace(await asyncio.to_thread(_logs), now=clock.now)
+    logs = replace(await asyncio.to_thread(sample_logs), now=clock.now)
     services = web.Application()
     await asyncio.to_thread(lambda: add_services(services, world, logs, pace=0.001))
     async with TestServer(services) as server:
