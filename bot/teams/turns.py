@@ -32,6 +32,7 @@ RENEW_SECONDS = 3.5
 # What was tried so often, and for so long, is answered with a sentence, and after as long again not
 # at all: an outage alone must not cost an answer.
 MAX_ATTEMPTS, PATIENCE = 5, timedelta(minutes=5)
+FINISH_SECONDS = 1.0
 PUT_OFF_SECONDS, MOST_DOUBLINGS = 3.0, 3
 AT_ONCE = 256  # mostly waiting for the model
 MOST_WAITING = 2_000
@@ -180,7 +181,7 @@ class Turns:
                 if left is None:
                     return self._later(claim)
                 self._worked[claim.key] = left  # where `finish` fails, no answer is sent twice
-            await self._store.finish(claim.key, self._owner, self._clock.now(), left)
+            await self._finish(claim.key, left)
         except CasemateError as error:
             log.warning("a turn was put off: %s", error.sentence)
             return self._later(claim)
@@ -191,6 +192,21 @@ class Turns:
         self._held.pop(claim.key, None)
         self._waiting = max(0, self._waiting - 1)
         return True
+
+    async def _finish(self, key: str, left: JsonObject | None) -> None:
+        """Keep that a claim is done, however often that takes while it is ours.
+
+        Handed back, it would be done again by another process, which does not know.
+        """
+        while True:
+            try:
+                await self._store.finish(key, self._owner, self._clock.now(), left)
+                return
+            except StoreError as error:
+                if not self.holds(key):
+                    raise
+                log.warning("a turn that is done is not kept yet: %s", error.sentence)
+            await self._clock.sleep(FINISH_SECONDS)
 
     def _later(self, claim: Claim) -> bool:
         """Keep the lease, so that nobody else hurries, until the timer hands the claim back."""

@@ -114,7 +114,8 @@ class Trouble:
         for kind in itertools.cycle(self._random.sample(list(self.struck), len(self.struck))):
             await asyncio.sleep(2 * self._step)
             if kind == "clock":
-                self._random.choice(self._soak.replicas).send(signal.SIGUSR1)
+                async with self._ending:  # who just starts would die of it
+                    self._anyone().send(signal.SIGUSR1)
             else:
                 await self._fail_disk(kind)
             self.struck[kind] += 1

@@ -12,7 +12,7 @@ import json
 import re
 import sqlite3
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -42,11 +42,12 @@ class Witness:
             owed = open_questions.get(conversation)
             if not owed or not room.chat.messages:
                 continue
-            answered = aligned(room, room.chat.messages, self.excused())
-            # A redelivery may be accepted before the front knows it: then it is the newest.
             known = [each.activity for each in room.accepted]
-            place = known.index(owed) if owed in known else len(known)
-            if len(answered) > place:
+            questions: list[str | None] = [each.question for each in room.accepted]
+            if owed not in known:  # a redelivery, of which the front does not know yet
+                known, questions = [*known, owed], [*questions, None]
+            answered = matches(questions, room.chat.messages, self.excused())
+            if max(answered[-1], default=0) > known.index(owed):
                 self.unnoted.add(room.chat.messages[-1].id)
         for place, numbers in unsent.items():
             for sent in teams.messages(place):
@@ -110,13 +111,28 @@ def numbers_of(sent: Sent) -> set[int]:
     return {int(each) for each in re.findall(r"\b5\d{4}\b", json.dumps(sent.now))}
 
 
-def aligned(room: Room, messages: list[Sent], excused: set[str]) -> list[Sent]:
-    """The messages but those excused as a repeat of the one before."""
-    kept: list[Sent] = []
-    for sent in messages:
-        if not (kept and kept[-1].id in excused and _said(kept[-1]) == _said(sent)):
-            kept.append(sent)
-    return kept
+def matches(
+    questions: Sequence[str | None], messages: Sequence[Sent], excused: set[str]
+) -> list[set[int]]:
+    """How many questions may be answered, in order, after each of the messages; none where one fits
+    nowhere.
+
+    A message fits a question that it names, and any where it names none: then something was down.
+    One may be the same as that before it, for no other question, if the first of them is excused.
+    """
+    after: list[set[int]] = []
+    possible = {0}
+    for number, sent in enumerate(messages):
+        about, before = named(sent)[:1], messages[number - 1] if number else sent
+        again = before.id in excused and before is not sent and _said(before) == _said(sent)
+        fitting = {
+            n + 1
+            for n in possible
+            if n < len(questions) and (not about or questions[n] in (None, about[0]))
+        }
+        possible = fitting | (possible if again else set())
+        after.append(possible)
+    return after
 
 
 def _said(sent: Sent) -> tuple[str, list[str]]:
@@ -150,22 +166,18 @@ class Verdict:
                     self.broken.append(f"{log.name}: {found[1]}")
 
     def _answers(self, room: Room) -> None:
-        messages = room.chat.messages
-        answers = aligned(room, messages, self._excused)
-        self.counts["questions accepted"] += len(room.accepted)
-        self.counts["answers"] += len(answers)
-        self.counts["answers sent twice, excused"] += len(messages) - len(answers)
-        where = f"{room.chat.kind} {room.chat.conversation}"
-        if len(answers) != len(room.accepted):
-            self.broken.append(f"{where}: {len(room.accepted)} questions, {len(answers)} answers")
-        for place, (asked, sent) in enumerate(zip(room.accepted, answers, strict=False)):
-            about = named(sent)
-            if not about:
-                self.counts["answers that name no question: something was down"] += 1
-            elif about[0] != asked.question:
-                wrong = f"is to {about[0]}, not {asked.question}"
-                self.broken.append(f"{where}: answer {place} {wrong}")
-                return
+        messages, questions = room.chat.messages, [each.question for each in room.accepted]
+        after = matches(questions, messages, self._excused)
+        self.counts["questions accepted"] += len(questions)
+        self.counts["answers"] += len(messages)
+        self.counts["answers sent twice, excused"] += max(0, len(messages) - len(questions))
+        down = sum(not named(sent) for sent in messages)
+        self.counts["answers that name no question: something was down"] += down
+        if len(questions) not in (after[-1] if after else {0}):
+            failed = next((n for n, possible in enumerate(after) if not possible), len(after))
+            asked = f"{len(questions)} questions, {len(messages)} answers"
+            where = f"{room.chat.kind} {room.chat.conversation}"
+            self.broken.append(f"{where}: {asked}, which do not fit from answer {failed} on")
 
     def _writes(self) -> None:
         for click in self._soak.clicks:

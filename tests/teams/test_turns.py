@@ -33,8 +33,14 @@ class Desk:
         self.worked: list[tuple[str, str]] = []
         self.stores: list[SqliteStore] = []
 
-    async def replica(self, owner: str, work: Work | None = None, **limits: int) -> Turns:
-        store = SqliteStore(str(self.path), wait=0.01)
+    async def replica(
+        self,
+        owner: str,
+        work: Work | None = None,
+        store: SqliteStore | None = None,
+        **limits: int,
+    ) -> Turns:
+        store = store or SqliteStore(str(self.path), wait=0.01)
         await store.open()
         self.stack.push_async_callback(store.close)
         self.stores.append(store)
@@ -368,6 +374,40 @@ async def test_a_store_that_fails_for_a_while_loses_nothing_and_repeats_nothing(
     await turns.accept(desk.claim("3"))
     await desk.until(lambda: desk.owed == 0, seconds=60)
     assert desk.keys == ["0", "1", "2", "3"]
+
+
+class Poor(SqliteStore):
+    """A store whose line is bad: it takes in no end of a turn, and gives no claim out."""
+
+    bad = False
+
+    async def finish(self, *args: Any, **kept: Any) -> bool:
+        if self.bad:
+            raise StoreError("The line is bad.")
+        return await super().finish(*args, **kept)
+
+    async def take(self, *args: Any) -> Claim | None:
+        if self.bad:
+            raise StoreError("The line is bad.")
+        return await super().take(*args)
+
+
+async def test_what_is_done_and_not_yet_kept_is_handed_to_nobody(desk: Desk) -> None:
+    poor = Poor(str(desk.path), wait=0.01)
+
+    async def work(claim: Claim) -> JsonObject | None:
+        desk.worked.append(("one", claim.key))
+        poor.bad = True
+        return {}
+
+    turns = await desk.replica("one", work, store=poor)
+    await desk.replica("two")
+    await turns.accept(desk.claim("k"))
+    await desk.pass_time(2 * LEASE.total_seconds())
+    assert desk.worked == [("one", "k")] and desk.owed == 1
+    poor.bad = False
+    await desk.until(lambda: desk.owed == 0, seconds=10)
+    assert desk.worked == [("one", "k")]
 
 
 # the end
