@@ -74,7 +74,9 @@ async def application(settings: Settings, clock: Clock | None = None) -> web.App
         desk = replace(desk, changed=watch.arrived)
         dialogs = responder(desk), clicker(desk), unfurler(desk), leaver(desk)
         signing, store = services.sign_ins, desk.store
-        edge, turns = front(connector, store, clock, admission, *dialogs, owner, signing, told.turn)
+        edge, turns, bot = front(
+            connector, store, clock, admission, *dialogs, owner, signing, told.turn
+        )
         webhook = posted_incidents(settings, session, clock, watch.arrived)
         health = Health(services.checks, "store", clock)
 
@@ -85,8 +87,8 @@ async def application(settings: Settings, clock: Clock | None = None) -> web.App
         app.router.add_get("/readyz", health.readyz)
         chats, audit = timedelta(days=settings.history_days), timedelta(days=settings.audit_days)
         keep = serving.Retention(chats, audit)
-        starting = (*services.starting, watch)
-        serving.live_with(app, starting, turns, desk.store, clock, keep, parts.pop_all())
+        starting, later = (*services.starting, watch), (bot.open, *services.later)
+        serving.live_with(app, starting, turns, desk.store, clock, keep, later, parts.pop_all())
         return app
 
 

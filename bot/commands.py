@@ -15,7 +15,7 @@ from aiohttp import web
 from prompts import load
 from prompts.playbook import playbook
 
-from . import auditing, doctor, journal, rated, redaction, serving
+from . import auditing, journal, rated, redaction, serving
 from .errors import CasemateError
 from .ports import Trail
 from .settings import Settings, from_process, prompts_dir
@@ -53,6 +53,8 @@ def run(
         if chosen.command == "sandbox":
             return sandbox(chosen.port)
         if chosen.command == "doctor":
+            from . import doctor  # a start does without it
+
             logging.getLogger().setLevel(logging.ERROR)
             return asyncio.run(doctor.examine(from_process))
         if chosen.command == "prompts":

@@ -250,4 +250,6 @@ def _teams_app(settings: Settings, path: Path) -> str:
             f"{path.name} is for the bot {', '.join(sorted(ids))}, BOT_APP_ID is "
             f"{settings.bot_app_id}: build it again with make manifest"
         )
+    if settings.write_as == "analyst" and "webApplicationInfo" not in manifest:
+        raise Amiss(f"{path.name} lacks what WRITE_AS=analyst needs: build it without APP_SSO=no")
     return f"version {manifest.get('version', 'unknown')} names this bot"

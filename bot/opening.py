@@ -42,7 +42,7 @@ from .kusto.checker import Checker
 from .kusto.schema import Schema
 from .local.sqlite import SqliteStore
 from .ports import Clock, Store, Trail
-from .serving import Starts
+from .serving import Opens, Starts
 from .settings import Settings, from_process
 from .teams.analyst_tokens import AnalystTokens
 from .teams.token_service import TokenService
@@ -55,11 +55,15 @@ _CASES_EACH = 16
 
 @dataclass(frozen=True, slots=True)
 class Opened:
-    """A desk, what an operator may ask about its services, and what begins with the serving."""
+    """A desk, what an operator may ask about its services, and what begins with the serving.
+
+    `later` is done once there is time for it, or when it is first needed.
+    """
 
     desk: Desk
     checks: Mapping[str, Check]
     starting: tuple[Starts, ...]
+    later: tuple[Opens, ...]
     sign_ins: AnalystTokens | None
 
 
@@ -116,7 +120,8 @@ async def opened(
         of = f":{workspace.name}" if workspace.several else ""
         checks |= {f"sentinel{of}": each.sentinel.ping, f"logs{of}": each.logs.ping}
     checks["kql_checker"] = checker.state
-    return Opened(desk, checks, (*(each.schema for each in reached), checker), sign_ins)
+    starting = (*(each.schema for each in reached), checker)
+    return Opened(desk, checks, starting, (model.open,), sign_ins)
 
 
 @dataclass(frozen=True, slots=True)

@@ -155,13 +155,12 @@ class Room:
     def _result(self, case: Case, answered: Answered, given: Given, seconds: float) -> Result:
         item = answered.audit[0] if answered.audit else None
         detail = item.detail if item else {}
-        word = case.say.split()[0].lower()
-        asked = dict.fromkeys(["system", item.action if item else "", word])
-        texts = self.desk.prompts.by_name
+        names = {each.hash: each.name for each in self.desk.prompts}
+        hashes = str(detail.get("prompt", "")).split("+")
         return Result(
             case=case.name,
             model=str(detail.get("model") or self.desk.model.name),
-            prompts={name: texts[name].hash for name in asked if name in texts},
+            prompts={names[hash]: hash for hash in hashes if hash in names},
             failures=failures(case, given),
             notes=given.notes,
             prompt_tokens=int(detail.get("prompt_tokens", 0)),

@@ -17,6 +17,7 @@ param sentinelSubscriptionId string
 param sentinelResourceGroup string
 param sentinelWorkspace string
 param sentinelWorkspaceId string
+param sentinelWorkspaces array
 param storeUrl string
 param cosmosDatabase string
 param webhookAudience string
@@ -35,6 +36,10 @@ param kqlCheckers int
 param writeAs string
 param oauthConnection string
 param telemetryConnection string
+param otlpEndpoint string
+param botOpenidMetadata string
+param logAnalyticsEndpoint string
+param tokenService string
 
 var port = 3978
 
@@ -53,6 +58,7 @@ var settings = [
   { name: 'SENTINEL_RESOURCE_GROUP', value: sentinelResourceGroup }
   { name: 'SENTINEL_WORKSPACE', value: sentinelWorkspace }
   { name: 'SENTINEL_WORKSPACE_ID', value: sentinelWorkspaceId }
+  { name: 'SENTINEL_WORKSPACES', value: empty(sentinelWorkspaces) ? '' : string(sentinelWorkspaces) }
   { name: 'ARM_ENDPOINT', value: environment().resourceManager }
   { name: 'STORE_URL', value: storeUrl }
   { name: 'COSMOS_DATABASE', value: cosmosDatabase }
@@ -72,6 +78,10 @@ var settings = [
   { name: 'TENANT_TOKENS_PER_DAY', value: string(tenantTokensPerDay) }
   { name: 'KQL_CHECKERS', value: string(kqlCheckers) }
   { name: 'APPLICATIONINSIGHTS_CONNECTION_STRING', value: telemetryConnection }
+  { name: 'OTEL_EXPORTER_OTLP_ENDPOINT', value: otlpEndpoint }
+  { name: 'BOT_OPENID_METADATA', value: botOpenidMetadata }
+  { name: 'LOG_ANALYTICS_ENDPOINT', value: logAnalyticsEndpoint }
+  { name: 'TOKEN_SERVICE', value: tokenService }
 ]
 var secretSettings = empty(secretUrl) ? [] : [
   { name: 'BOT_APP_PASSWORD', secretRef: 'bot-app-password' }

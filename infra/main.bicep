@@ -35,6 +35,9 @@ param sentinelResourceGroup string
 param sentinelWorkspace string
 param sentinelWorkspaceId string
 
+@description('Where several are served: all of them, the one above too, each with name, subscription_id, resource_group, workspace and workspace_id.')
+param sentinelWorkspaces array = []
+
 @description('The application that a playbook asks a token for; empty leaves out Logic App and rule.')
 param webhookAudience string = ''
 
@@ -71,10 +74,19 @@ param kqlCheckers int = 1
 @allowed(['bot', 'analyst'])
 param writeAs string = 'bot'
 
+@description('Of another cloud than the public one: where the bot\'s signing keys, the logs and the sign-ins are.')
+param botOpenidMetadata string = ''
+param logAnalyticsEndpoint string = ''
+param tokenService string = ''
+
+@description('A collector that takes OTLP over HTTP instead of Application Insights; alerts and workbook then see nothing.')
+param otlpEndpoint string = ''
+
 @description('The id of an action group that alerts go to; empty keeps them in the portal.')
 param actionGroupId string = ''
 
 var managed = empty(botAppId)
+var otherWorkspaces = filter(sentinelWorkspaces, each => toLower(each.workspace_id) != toLower(sentinelWorkspaceId))
 
 resource group 'Microsoft.Resources/resourceGroups@2024-11-01' = {
   name: 'rg-${name}'
@@ -185,11 +197,23 @@ module sentinel 'sentinel.bicep' = {
   }
 }
 
+module otherSentinel 'sentinel.bicep' = [for each in otherWorkspaces: {
+  scope: resourceGroup(each.subscription_id, each.resource_group)
+  name: '${name}-${uniqueString(each.workspace_id)}'
+  params: {
+    name: name
+    workspaceName: each.workspace
+    botPrincipalId: principalId
+    playbookId: empty(webhookAudience) ? '' : forward.outputs.playbookId
+    playbookPrincipalId: empty(webhookAudience) ? '' : forward.outputs.principalId
+  }
+}]
+
 module app 'app.bicep' = if (!empty(image)) {
   scope: group
   name: 'app'
   // A revision starts only if its secret can be read and its store exists.
-  dependsOn: [vault, sentinel]
+  dependsOn: [vault, sentinel, otherSentinel]
   params: {
     name: name
     location: location
@@ -209,6 +233,7 @@ module app 'app.bicep' = if (!empty(image)) {
     sentinelResourceGroup: sentinelResourceGroup
     sentinelWorkspace: sentinelWorkspace
     sentinelWorkspaceId: sentinelWorkspaceId
+    sentinelWorkspaces: sentinelWorkspaces
     storeUrl: cosmos.outputs.url
     cosmosDatabase: cosmos.outputs.database
     webhookAudience: webhookAudience
@@ -227,6 +252,10 @@ module app 'app.bicep' = if (!empty(image)) {
     writeAs: writeAs
     oauthConnection: bot.outputs.oauthConnection
     telemetryConnection: telemetry.outputs.connectionString
+    otlpEndpoint: otlpEndpoint
+    botOpenidMetadata: botOpenidMetadata
+    logAnalyticsEndpoint: logAnalyticsEndpoint
+    tokenService: tokenService
   }
 }
 

@@ -43,6 +43,7 @@ def values(given: Mapping[str, str]) -> dict[str, str]:
         "APP_SITE": site,
         "APP_PRIVACY": f"{site}/privacy",
         "APP_TERMS": f"{site}/terms",
+        "APP_SSO": "yes",
     }
     wrong = [f"{name} is no value of the manifest" for name in asked if name not in found]
     found |= asked
@@ -55,6 +56,8 @@ def values(given: Mapping[str, str]) -> dict[str, str]:
         wrong.append("APP_VERSION must be three numbers, such as 1.0.2")
     if len(found["APP_PUBLISHER"]) > _MAX_PUBLISHER or not found["APP_PUBLISHER"].isprintable():
         wrong.append(f"APP_PUBLISHER must have {_MAX_PUBLISHER} printable characters at most")
+    if found["APP_SSO"] not in ("yes", "no"):
+        wrong.append("APP_SSO must be yes, or no where the bot has WRITE_AS=bot")
     for name in ("APP_SITE", "APP_PRIVACY", "APP_TERMS"):
         # What follows from a wrong site would be named three times.
         if (name == "APP_SITE" or name in asked) and not _is_https(found[name]):
@@ -65,10 +68,17 @@ def values(given: Mapping[str, str]) -> dict[str, str]:
 
 
 def files(given: Mapping[str, str]) -> dict[str, bytes]:
-    """Make the package's files from values that were checked, in the order they are packed."""
+    """Make the package's files from values that were checked, in the order they are packed.
+
+    Without single sign-on the manifest names no resource that Teams could ask a token for.
+    """
     text = (HERE / "manifest.json").read_text("utf-8")
     for name, value in given.items():
         text = text.replace(f"${{{{{name}}}}}", json.dumps(value)[1:-1])
+    if given["APP_SSO"] == "no":
+        made = json.loads(text)
+        del made["webApplicationInfo"], made["validDomains"]
+        text = json.dumps(made, indent=2, ensure_ascii=False) + "\n"
     others = ("color.png", "outline.png", "de.json")
     return {"manifest.json": text.encode(), **{each: (HERE / each).read_bytes() for each in others}}
 

@@ -47,12 +47,28 @@ class Prompt:
 
 @dataclass(frozen=True, slots=True)
 class Prompts:
-    """All prompts by name; `prompts["system"]` raises KeyError for a name there is none of."""
+    """All prompts by name; `prompts["system"]` raises KeyError for a name there is none of.
+
+    Which were taken is noted, for the provenance of an answer; `noting` begins a new note.
+    """
 
     by_name: Mapping[str, Prompt] = field(default_factory=dict[str, Prompt])
+    _taken: set[str] = field(default_factory=set[str], compare=False, repr=False)
 
     def __getitem__(self, name: str) -> Prompt:
-        return self.by_name[name]
+        prompt = self.by_name[name]
+        self._taken.add(name)
+        return prompt
+
+    def noting(self) -> Prompts:
+        """The same prompts, of which none was taken yet."""
+        return Prompts(self.by_name)
+
+    @property
+    def taken(self) -> str:
+        """The hashes of what was taken: the system prompt's, then the others' by their names."""
+        names = sorted(self._taken, key=lambda name: (name != "system", name))
+        return "+".join(self.by_name[name].hash for name in names)
 
     def __iter__(self) -> Iterator[Prompt]:
         return iter(self.by_name.values())

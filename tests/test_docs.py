@@ -1,4 +1,14 @@
-"""The documentation: its commands work, pages and pictures are there, the drawing is the code's."""
+"""The documentation: its commands work, pages and pictures are there, the drawing is the code's.
+
+Really run: every `python app.py ...` and `curl` against a sandbox; and in a copy of the clone
+`make docs`, `make manifest`, and what docs/evals.md compares two prompts with (of one case, once:
+tests/evals runs the whole set). `make sbom` is run by tests/test_container.py.
+
+Not run: `make test`, `coverage` and `python -m pytest ...`, which are this very session; `check`,
+`bench`, `soak`, `fuzz` and `run`, which take minutes or serve until stopped; `contract`,
+`emulator`, `llama` and `types`, which install what a test run must not need. Of these make is
+asked whether it could (`make -n`). Commands of Azure and of Docker: see `NOT_RUN`.
+"""
 
 from __future__ import annotations
 
@@ -8,6 +18,7 @@ import shutil
 import subprocess
 import sys
 import time
+import uuid
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -30,17 +41,21 @@ NOT_RUN = {
     "azd": "needs an Azure subscription",
     "docker": "needs a container engine",
     "export": "sets what the command after it reads",
-    "mkdir": "makes a folder of one's own, for prompts to be reworded",
 }
 
 
 def commands(page: Path) -> Iterator[str]:
-    """Each command of a page's shell blocks, without its comment."""
+    """Each command of a page's shell blocks, without its comment and the settings before it."""
+    for command in written(page):
+        yield re.sub(r"^([A-Z_]+=\S+ )+(?=make )", "", command)
+
+
+def written(page: Path) -> Iterator[str]:
+    """Each command as it stands there, without its comment."""
     fences = re.findall(r"^( *)```(\w*)\n(.*?)^ *```$", page.read_text("utf-8"), re.M | re.S)
     for indent, language, block in fences:
         for line in block.replace("\\\n", " ").splitlines():
             command = line.removeprefix(indent).split(" # ")[0].strip()
-            command = re.sub(r"^([A-Z_]+=\S+ )+(?=make )", "", command)
             if command and language in ("", "sh", "bash", "console"):
                 yield command
 
@@ -53,6 +68,7 @@ def of(*starts: str) -> list[str]:
     return [each for each in COMMANDS if each.startswith(starts)]
 
 
+MADE = of("make docs", "make manifest ", 'make eval ARGS="--times', "mkdir ours ")
 RUN = of("python app.py", "curl http://127.0.0.1", "curl -X POST http://127.0.0.1")
 
 
@@ -119,7 +135,7 @@ def _wait(process: subprocess.Popen[bytes], port: int) -> None:
 
 
 def test_every_command_is_run_or_has_its_reason() -> None:
-    known = (*RUN, *of("make ", "python -m pytest "), *of(*(f"{each} " for each in NOT_RUN)))
+    known = (*RUN, *MADE, *of("make ", "python -m pytest "), *of(*(f"{each} " for each in NOT_RUN)))
     left = [each for each in COMMANDS if each not in known and not _is_azure(each)]
     assert not left, "run these below, or say in NOT_RUN why not"
 
@@ -144,10 +160,68 @@ def test_what_fails_would_be_seen(sandbox: Sandbox) -> None:
 
 @pytest.mark.parametrize("command", of("make "))
 def test_make_knows_it(command: str) -> None:
-    """What a target does has its own tests; here it is only looked up, since some take minutes."""
     told = re.sub(r"\$\([^)]*\)|\"[^\"]*\"", "X", command).split()[1:]
     done = subprocess.run(["make", "-n", *told], cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
+
+
+@pytest.fixture(scope="module")
+def clone(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A copy of the sources, beside the environments and packages that are there already."""
+    copy = tmp_path_factory.mktemp("clone") / "casemate"
+    left = shutil.ignore_patterns(
+        ".venv", "node_modules", ".git", "__pycache__", "site", ".*_cache"
+    )
+    shutil.copytree(ROOT, copy, ignore=left)
+    for installed in (".venv", "manifest/node_modules", "bot/kusto/node_modules"):
+        if (ROOT / installed).exists():
+            (copy / installed).symlink_to(ROOT / installed)
+    return copy
+
+
+def make(clone: Path, command: str) -> str:
+    """Run a command of make's in a copy that needs nothing set up any more."""
+    there = ("runtime", "development", "documentation")
+    old = [f".venv/{each}" for each in there] + ["manifest/node_modules", "bot/kusto/node_modules"]
+    flags = " ".join(
+        ["make", *(f"-o {each}" for each in old), f"BIN={Path(sys.executable).parent}"]
+    )
+    done = subprocess.run(
+        re.sub(r"\bmake\b", flags, command, count=1),
+        shell=True,
+        cwd=clone,
+        env={"PATH": os.environ["PATH"], "KQL_CHECKERS": "0"},
+        capture_output=True,
+        text=True,
+        timeout=100,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout + done.stderr
+
+
+def test_make_docs(clone: Path) -> None:
+    if not (ROOT / ".venv/mkdocs/bin/mkdocs").exists():
+        pytest.skip("MkDocs is not installed: make docs")
+    said = make(clone, "make docs")
+    assert (clone / "site/index.html").is_file()
+    assert "excluded from the built site" not in said
+
+
+def test_make_manifest(clone: Path) -> None:
+    if not (ROOT / "manifest/node_modules").exists() or not shutil.which("node"):
+        pytest.skip("Microsoft's validator is not installed: npm ci in manifest/")
+    [command] = of("make manifest ")
+    make(clone, command.replace("$(azd env get-value BOT_APP_ID)", str(uuid.UUID(int=7))))
+    assert (clone / "manifest/casemate.zip").is_file()
+
+
+def test_two_prompts_are_compared(clone: Path) -> None:
+    told = dict.fromkeys(written(DOCS / "evals.md"))
+    compared = [each for each in told if "--times" in each or "mkdir" in each]
+    assert len(compared) == 3
+    for command in compared:
+        said = make(clone, command.replace("--times 5", "--times 1 --only 3177-summary"))
+    assert "nothing changed" in said and (clone / "after.json").is_file()
 
 
 @pytest.mark.parametrize("command", of("python -m pytest ", ".venv/bin/python -m pytest "))

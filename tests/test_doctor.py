@@ -23,7 +23,7 @@ from sandbox.run import add_services, model_address, workspace
 from sandbox.world import SUBSCRIPTION, World, load
 from tests.clock import FakeClock
 from tests.cosmos_double import KEY, CosmosDouble
-from tests.scenario.conftest import _logs
+from tests.scenario.conftest import sample_logs
 from tests.scenario.second import HERE, THERE
 
 APP_ID = "99999999-9999-4999-8999-999999999999"
@@ -60,7 +60,7 @@ class Sandbox:
 async def sandbox(tmp_path: Path) -> AsyncIterator[Sandbox]:
     clock = FakeClock(datetime(2026, 11, 24, 9, 0, tzinfo=UTC))
     world = await asyncio.to_thread(load, clock.now(), None, clock.now)
-    logs = replace(await asyncio.to_thread(_logs), now=clock.now)
+    logs = replace(await asyncio.to_thread(sample_logs), now=clock.now)
     services = web.Application()
     await asyncio.to_thread(lambda: add_services(services, world, logs, pace=0.001))
     async with TestServer(services) as server:
@@ -168,6 +168,8 @@ def test_the_teams_app_is_this_bots(sandbox: Sandbox, tmp_path: Path) -> None:
             file.writestr("manifest.json", json.dumps({"version": "1.0", "bots": [{"botId": bot}]}))
         if well:
             assert doctor._teams_app(settings, package) == "version 1.0 names this bot"
+            with pytest.raises(Amiss, match="WRITE_AS=analyst"):
+                doctor._teams_app(replace(settings, write_as="analyst"), package)
         else:
             with pytest.raises(Amiss, match=SUBSCRIPTION):
                 doctor._teams_app(settings, package)

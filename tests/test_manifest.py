@@ -167,6 +167,7 @@ def test_the_outline_icon_is_white_on_nothing_32_by_32() -> None:
         ({"APP_ID": APP_ID, "APP_SITE": "https://[oops"}, "APP_SITE must be an address"),
         ({"APP_ID": APP_ID, "APP_PRIVACY": "https:///p"}, "APP_PRIVACY must be an address"),
         ({"APP_ID": APP_ID, "APP_TERMS": "https://a b/"}, "APP_TERMS must be an address"),
+        ({"APP_ID": APP_ID, "APP_SSO": "maybe"}, "APP_SSO must be yes, or no"),
         ({"APP_ID": APP_ID, "APP_NAME": "x"}, "APP_NAME is no value of the manifest"),
     ],
 )
@@ -189,6 +190,15 @@ def test_the_app_id_stands_wherever_it_is_needed() -> None:
     made = manifest(APP_ID=APP_ID.upper())
     assert made["id"] == made["bots"][0]["botId"] == made["composeExtensions"][0]["botId"] == APP_ID
     assert made["webApplicationInfo"] == {"id": APP_ID, "resource": f"api://botid-{APP_ID}"}
+
+
+def test_single_sign_on_may_be_left_out() -> None:
+    made, without = manifest(), manifest(APP_SSO="no")
+    assert made.pop("webApplicationInfo") and made.pop("validDomains")
+    assert without == made
+    if not (HERE / "node_modules").is_dir() or not shutil.which("node"):
+        pytest.skip("Microsoft's validator is not here: npm ci in manifest/")
+    build.validate(packed(APP_SSO="no"))
 
 
 def test_the_links_follow_from_the_site_unless_they_are_given() -> None:

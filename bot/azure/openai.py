@@ -11,7 +11,6 @@ import logging
 import re
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
 from contextlib import aclosing
-from functools import partial
 from typing import TYPE_CHECKING, Any, cast
 
 import aiohttp
@@ -21,6 +20,7 @@ from ..domain.endpoint import is_loopback
 from ..domain.transcript import Message
 from ..errors import CasemateError, ModelError
 from ..ports import Clock, JsonObject, Structured, Usage
+from ..wire import Unreachable, request
 from .openai_answers import Answer, find_objects, read_events
 from .openai_failures import (
     ENDED,
@@ -41,6 +41,7 @@ Key = str | Callable[[], Awaitable[str]] | None
 
 _CONNECT = 5.0
 _PING = 5.0
+_NO_KEY = "loopback"  # the SDK must have one
 _MAY_PING = (404, 405, 429)  # no such list here, or busy: either way it is there and knows us
 _GPT5 = re.compile(r"gpt-?5(?!.*chat)", re.IGNORECASE)
 _LOG = logging.getLogger(__name__)
@@ -50,7 +51,8 @@ class AzureChatModel:
     """A deployment of Azure OpenAI, or a model of any OpenAI-compatible server.
 
     `base_url` ends before `/chat/completions`; `api_key` is a key, an async provider of Entra
-    tokens (scope `https://ai.azure.com/.default`), or None for a loopback server that wants none.
+    tokens (scope `https://ai.azure.com/.default`) that raises CasemateError, or None for a loopback
+    server that wants none.
     `reasoning_effort` is left to the deployment's name unless given; '' sends none. `silence` is
     how many seconds may pass before the first piece of an answer, waits and retries included, and
     between two pieces.
@@ -74,19 +76,23 @@ class AzureChatModel:
         if reasoning_effort is None:
             self._effort = "low" if _GPT5.search(model) else ""
         self._silence = silence
+        self._by_proxy = not is_loopback(base_url)  # none is between us and ourselves
         self._client: AsyncOpenAI | None = None
         self._opening = asyncio.Lock()
         self._not_known: set[str] = set()
-        self._token_errors: tuple[type[Exception], ...] = ()
 
     @property
     def name(self) -> str:
         """The deployment's name."""
         return self._model
 
-    async def open(self) -> None:
-        """Import the SDK and make its client, off the event loop (about 0.7 s)."""
-        await self._ready()
+    async def open(self) -> AsyncOpenAI:
+        """Import the SDK and make its client, off the event loop (about 0.7 s), the first time."""
+        if self._client is None:
+            async with self._opening:
+                if self._client is None:
+                    self._client = await asyncio.to_thread(self._connect)
+        return self._client
 
     async def close(self) -> None:
         """Close the connections; call it when nothing streams any more."""
@@ -97,21 +103,27 @@ class AzureChatModel:
     async def ping(self) -> None:
         """Prove that the endpoint answers and knows us, at no cost; raises ModelError.
 
-        Only a question proves that the deployment exists: `/models` lists base models.
+        Only a question proves that the deployment exists: `/models` lists base models. It goes
+        without the SDK, so that a probe right after the start need not wait for it.
         """
-        await self._ready()
-        import httpx2
-
         silence = min(_PING, self._silence)
+        url = f"{self._base_url.rstrip('/')}/models"
         try:
-            async with asyncio.timeout(silence):
-                response = await self._send("/models")
-                await response.aclose()
+            key = await self._token() if callable(self._key) else self._key or _NO_KEY
+            sent = {"Authorization": f"Bearer {key}"}
+            async with aiohttp.ClientSession(trust_env=self._by_proxy) as session:
+                answer = await request(
+                    session, "GET", url, clock=self._clock, headers=sent, timeout=silence
+                )
+        except Unreachable as error:
+            code = SILENT if isinstance(error.__cause__, TimeoutError) else UNREACHABLE
+            raise to_error(Failure(0, code), begun=False, silence=silence) from error
         except Failure as failure:
-            if failure.status not in _MAY_PING:
-                raise to_error(failure, begun=False, silence=silence) from failure
-        except (TimeoutError, httpx2.HTTPError, aiohttp.ClientError) as error:
-            raise to_error(Failure(0, SILENT), begun=False, silence=silence) from error
+            raise to_error(failure, begun=False, silence=silence) from failure
+        if answer.status >= 300 and answer.status not in _MAY_PING:
+            code, message = answer.error
+            failure = read_failure(answer.status, {"code": code, "message": message}, {})
+            raise to_error(failure, begun=False, silence=silence)
 
     async def stream(
         self, messages: Sequence[Message], *, limit: int
@@ -206,13 +218,13 @@ class AzureChatModel:
         self, body: JsonObject, patience: Patience
     ) -> AsyncGenerator[list[JsonObject]]:
         """One attempt: yield what the server says; raises Failure. Closing it hangs up."""
-        await self._ready()
+        await self.open()
         import httpx2
 
         response: httpx2.Response | None = None
         try:
             async with patience.limit():
-                response = await self._send("/chat/completions", orjson.dumps(body))
+                response = await self._send(orjson.dumps(body))
             sse = "json" not in response.headers.get("content-type", "")
             async with aclosing(response.aiter_bytes()) as arriving:
 
@@ -231,16 +243,16 @@ class AzureChatModel:
             if response is not None:
                 await response.aclose()
 
-    async def _send(self, path: str, content: bytes | None = None) -> httpx2.Response:
+    async def _send(self, content: bytes) -> httpx2.Response:
         """Send through the SDK; the answer comes back with its body unread. Raises Failure."""
-        client = await self._ready()
+        client = await self.open()
         import httpx2
         import openai
 
-        call = client.get if content is None else partial(client.post, content=content)
         try:
-            answer = await call(
-                path,
+            answer = await client.post(
+                "/chat/completions",
+                content=content,
                 cast_to=httpx2.Response,
                 options={"security": {"bearer_auth": True}},
                 stream=True,
@@ -252,31 +264,21 @@ class AzureChatModel:
             raise Failure(0, UNREACHABLE, detail=type(error.__cause__).__name__) from error
         return cast("httpx2.Response", answer)
 
-    async def _ready(self) -> AsyncOpenAI:
-        if self._client is None:
-            async with self._opening:
-                if self._client is None:
-                    self._client = await asyncio.to_thread(self._connect)
-        return self._client
-
     def _connect(self) -> AsyncOpenAI:
         import httpx2
-        from azure.core.exceptions import AzureError
         from openai import AsyncOpenAI, DefaultAioHttpClient
-
-        self._token_errors = (AzureError, CasemateError)
 
         timeout = httpx2.Timeout(None, connect=_CONNECT)  # silence is watched by Patience
         return AsyncOpenAI(
             base_url=self._base_url,
-            api_key=self._token if callable(self._key) else self._key or "loopback",
+            api_key=self._token if callable(self._key) else self._key or _NO_KEY,
             max_retries=0,
             timeout=timeout,
             http_client=DefaultAioHttpClient(  # its parser is in C: 40 % less CPU for a stream
                 timeout=timeout,
                 limits=httpx2.Limits(max_connections=1000, keepalive_expiry=60.0),
                 follow_redirects=False,  # a token must not go where a service points
-                trust_env=not is_loopback(self._base_url),  # no proxy between us and ourselves
+                trust_env=self._by_proxy,
             ),
         )
 
@@ -284,7 +286,7 @@ class AzureChatModel:
         assert callable(self._key)
         try:
             return await self._key()
-        except self._token_errors as error:
+        except CasemateError as error:
             raise Failure(0, NO_TOKEN, detail=str(error)) from error
 
 

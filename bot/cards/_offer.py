@@ -26,7 +26,7 @@ def origin(proposal: Proposal, share: int) -> Card:
     parts = [
         f"Incident {proposal.called}",
         plain(source.model, limit),
-        f"prompt {plain(source.prompt, limit)}" if source.prompt else "",
+        f"prompt {plain(source.prompt, min(80, share))}" if source.prompt else "",
         counted(len(source.evidence), "piece of evidence", "pieces of evidence"),
     ]
     return subtle(" · ".join(part for part in parts if part), separator=True)

@@ -210,7 +210,7 @@ def proposal(
             asked_by=said.analyst.name,
             question=said.text[:500],
             model=model,
-            prompt=desk.prompts["system"].hash,
+            prompt=desk.prompts.taken,
             evidence=briefing.evidence.ids,
             asked_by_id=said.analyst.id,
         ),
@@ -240,7 +240,7 @@ def turn(
         asked=said.at,
         tokens=desk.count(question) + (size or desk.count(answer)),
         model=model,
-        prompt=desk.prompts["system"].hash,
+        prompt=desk.prompts.taken,
         fold=briefing.past.fold if briefing.past.fresh else None,
     )
 

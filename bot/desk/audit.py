@@ -41,16 +41,10 @@ def question_item(
         detail={
             "question_sha256": fingerprint(said.text),
             "outcome": outcome,
-            "prompt": _prompt(desk, action),
+            "prompt": desk.prompts.taken,
             **cost(usage),
         },
     )
-
-
-def _prompt(desk: Desk, action: str) -> str:
-    """The hash of the system prompt, then after a plus that of the task's own, if it has one."""
-    own = desk.prompts.by_name.get(action)
-    return "+".join(each.hash for each in (desk.prompts["system"], own) if each)
 
 
 def cost(usage: Usage | None) -> JsonObject:

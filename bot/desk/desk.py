@@ -55,18 +55,18 @@ class Desk:
     workspaces: Mapping[str, Access] = field(default_factory=dict[str, Access])
 
     def of(self, analyst: Analyst) -> Desk:
-        """Give the same desk to one analyst, on their account and, where that is set, with their
-        own rights in Azure.
+        """Give the same desk to one analyst for a turn, on their account, with a note of its own
+        which prompts are taken and, where that is set, with their own rights in Azure.
 
         What nobody asked for (announcing, polling, the playbook) keeps the desk it was given, and
         with it the bot's own identity.
         """
         model = Metered(self.model, self.allowance, analyst)
+        desk = replace(self, model=model, prompts=self.prompts.noting())
         if self.rights is None:
-            return replace(self, model=model)
+            return desk
         own = self.rights.of(analyst)
-        theirs = self._through(own[self.workspace.name])
-        return replace(theirs, model=model, workspaces=own)
+        return replace(desk._through(own[self.workspace.name]), workspaces=own)
 
     @property
     def choices(self) -> tuple[Workspace, ...]:

@@ -11,7 +11,7 @@ import asyncio
 import logging
 from collections import deque
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from ..domain.incident import IncidentRef
@@ -88,6 +88,7 @@ async def enrich(desk: Desk, ref: IncidentRef, *, asked: Said | None = None) -> 
     """
     if kept := await desk.store.proposal(desk.playbook_id(ref)):
         return _kept(kept)
+    desk = replace(desk, prompts=desk.prompts.noting())
     studied = await desk.cases.study(ref.id, desk.count)
     material = Material(studied.case, studied.evidence, studied.warnings)
     bill = Bill()
@@ -223,7 +224,7 @@ def _proposal(
             asked_by="",
             question="",
             model=bill.usage.model if bill.usage else "",
-            prompt=desk.prompts["system"].hash,
+            prompt=desk.prompts.taken,
             evidence=material.evidence.ids,
         ),
         created=desk.clock.now(),

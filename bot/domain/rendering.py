@@ -144,15 +144,15 @@ def for_sentinel(markdown: str) -> str:
     """Render a model's Markdown as the small, escaped HTML that Sentinel's comments and tasks show.
 
     No link, image, style or script: raw HTML in the text is shown as text, URLs are defanged before
-    Markdown is read, and the result is checked once more against the list of tags.
+    Markdown is read and after, and the result is checked once more against the list of tags.
     """
     parser = MarkdownIt("commonmark", {"html": False}).enable("table")
     # Entities would bring hidden characters and whole URLs back; links are broken anyway.
     parser.disable(["entity", "autolink", "link", "image"])
     html = parser.render(defang(visible(markdown)))
-    # After rendering, which takes the backslash out of what was escaped; the portal reads comments
-    # as Markdown once more.
-    html = _LINK.sub(r"\g<0> ", html)
+    # After rendering, which takes the backslash out of `www\.evil.example`; the portal reads
+    # comments as Markdown once more.
+    html = _LINK.sub(r"\g<0> ", defang(html))
     html = re.sub(r"<(/?)h[125-6]>", r"<\1h4>", html)
     return nh3.clean(html, tags=_TAGS, attributes={}, link_rel=None).strip()
 

@@ -25,6 +25,8 @@ from .turns import Turns
 
 log = logging.getLogger(__name__)
 
+Invoke = Callable[[Claim], Coroutine[Any, Any, tuple[int, JsonObject]]]
+
 
 @dataclass(frozen=True, slots=True)
 class Admission:
@@ -40,12 +42,12 @@ class Admission:
 
 
 class Edge:
-    """The route's handler; `invoke` answers what Teams waits for."""
+    """The route's handler; `invoke` answers what Teams waits for, by status and body."""
 
     def __init__(
         self,
         admission: Admission,
-        invoke: Callable[[Claim], Coroutine[Any, Any, tuple[int, JsonObject]]],
+        invoke: Invoke,
         turns: Turns,
         clock: Clock,
         *,

@@ -2,22 +2,25 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Coroutine
-from typing import Any, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 import aiohttp
 
-from ..ports import Claim, Click, Clock, Leave, Respond, Store, Unfurl
+from ..ports import Claim, Click, Clock, JsonObject, Leave, Respond, Store, Unfurl
 from ..settings import Settings
 from ..signing import SigningKeys
 from .analyst_tokens import AnalystTokens
 from .authentication import BotFrameworkTokens
-from .bot import Bot
 from .connector import Connector
 from .edge import Admission, Edge
 from .roster import Roster
 from .sign_in import SignIn
 from .turns import Turns
+
+if TYPE_CHECKING:
+    from .bot import Bot
 
 T = TypeVar("T")
 
@@ -46,6 +49,34 @@ def admission_of(
     )
 
 
+class LaterBot:
+    """The bot, made when it is first wanted: what it imports of the SDK takes a third of a second.
+
+    `make` does both, and may block.
+    """
+
+    def __init__(self, make: Callable[[], Bot]) -> None:
+        self._make = make
+        self._made: Bot | None = None
+        self._making = asyncio.Lock()
+
+    async def open(self) -> Bot:
+        """Have it, from a thread of its own the first time."""
+        if self._made is None:
+            async with self._making:
+                if self._made is None:
+                    self._made = await asyncio.to_thread(self._make)
+        return self._made
+
+    async def work(self, claim: Claim) -> JsonObject | None:
+        """Work on an accepted activity: see `Bot.work`."""
+        return await (await self.open()).work(claim)
+
+    async def invoke(self, claim: Claim) -> tuple[int, JsonObject]:
+        """Answer an invoke: see `Bot.invoke`."""
+        return await (await self.open()).invoke(claim)
+
+
 def front(
     connector: Connector,
     store: Store,
@@ -58,24 +89,31 @@ def front(
     owner: str,
     sign_ins: AnalystTokens | None,
     around: Around,
-) -> tuple[Edge, Turns]:
-    """The handler of the route and its queue; `owner` names what they hold in the store."""
+) -> tuple[Edge, Turns, LaterBot]:
+    """The handler of the route, its queue, the bot; `owner` names what they hold in the store."""
     sign_in = None
     if sign_ins is not None:
         sign_in = SignIn(sign_ins, connector, store, clock, owner=owner)
-    bot = Bot(
-        connector,
-        store,
-        clock,
-        owner=owner,
-        respond=respond,
-        click=click,
-        unfurl=unfurl,
-        leave=leave,
-        sign_in=sign_in,
-    )
+
+    def make() -> Bot:
+        from .bot import Bot
+
+        bot = Bot(
+            connector,
+            store,
+            clock,
+            owner=owner,
+            respond=respond,
+            click=click,
+            unfurl=unfurl,
+            leave=leave,
+            sign_in=sign_in,
+        )
+        bot.holds = turns.holds
+        return bot
+
+    bot = LaterBot(make)
     turns = Turns(store, clock, around(bot.work), owner=owner)
-    bot.holds = turns.holds
     if sign_in is not None:
         sign_in.look = turns.look
-    return Edge(admission, around(bot.invoke), turns, clock), turns
+    return Edge(admission, around(bot.invoke), turns, clock), turns, bot

@@ -12,7 +12,6 @@ from typing import Any
 import pytest
 import uvloop
 from aiohttp.test_utils import TestServer, unused_port
-from azure.core.exceptions import ClientAuthenticationError
 
 from bot import errors
 from bot.azure.openai import AzureChatModel
@@ -149,17 +148,18 @@ async def test_a_token_is_asked_for_every_time(connect: Connect):
     assert (await ask(model))[0] == "Hello"
 
 
-@pytest.mark.parametrize(
-    "error", [ClientAuthenticationError("AADSTS700016"), errors.CasemateError("no")]
-)
-async def test_no_token(connect: Connect, error: Exception):
+async def test_no_token(connect: Connect):
     async def token() -> str:
-        raise error
+        raise errors.CasemateError("Entra ID said AADSTS700016.")
 
-    _, refused = await failure(await connect(ModelDouble(says("Hello")), api_key=token))
+    model = await connect(ModelDouble(says("Hello")), api_key=token)
+    _, refused = await failure(model)
     assert isinstance(refused, errors.ModelRefused)
     assert "Cognitive Services OpenAI User" in refused.sentence
     assert "AADSTS" not in refused.sentence
+    with pytest.raises(errors.ModelRefused) as caught:
+        await model.ping()
+    assert caught.value.sentence == refused.sentence
 
 
 # --- good answers --------------------------------------------------------------------------------

@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 import json
 from contextlib import suppress
+from dataclasses import replace
 from hashlib import sha256
+from typing import Any
 
 import pytest
 
@@ -15,9 +17,10 @@ from bot.desk.tactics import explain_tactics
 from bot.desk.tasks import propose_tasks
 from bot.errors import CasemateError, ModelBusy, Stopped
 from bot.ports import AuditItem
+from dialogs import responder
 from sandbox.world import Fault
-from tests.azure.model_double import delta, fails, sse, usage, whole
-from tests.desk.conftest import ANA, Room
+from tests.azure.model_double import delta, fails, says, sse, usage, whole
+from tests.desk.conftest import ANA, CHAT, Room
 
 SECRET = "is the Müller account breached?"
 
@@ -71,9 +74,40 @@ async def test_a_query_is_kept_as_a_hash_until_somebody_runs_it(room: Room) -> N
     written = await write_query(room.desk, room.said(SECRET), room.ref(), SECRET, Quiet())
     assert "müller" in written.query.kql and "müller" not in str(written.audit)
     kql = written.query.kql
-    texts = room.desk.prompts
-    assert written.audit.detail["prompt"] == f"{texts['system'].hash}+{texts['kql'].hash}"
     assert written.audit.detail["query_sha256"] == sha256(kql.encode()).hexdigest()
+
+
+FINE = {"query": "SecurityAlert | take 5", "explanation": "", "assumptions": []}
+BAD = FINE | {"query": ".drop table SecurityAlert"}
+TASKS = {"tasks": [{"title": "Look", "description": "There."}]}
+
+
+@pytest.mark.parametrize(
+    ("words", "answers", "took"),
+    [
+        ("what happened?", [says("That.")], ""),
+        ("summary", [says("That.")], "summary"),
+        ("handover", [says("That.")], "handover"),
+        ("tasks", [whole(json.dumps(TASKS))], "tasks"),
+        ("kql who signed in?", [whole(json.dumps(FINE))], "kql"),
+        ("kql who?", [whole(json.dumps(BAD)), whole(json.dumps(FINE))], "kql kql_repair"),
+        ("what happened?", [fails(404)], "playbook_answer"),
+    ],
+)
+async def test_an_answer_names_all_prompts_that_made_it(
+    room: Room, words: str, answers: list[Any], took: str
+) -> None:
+    room.model.answers = answers
+    said = room.said(words)
+    said = replace(said, place=replace(said.place, kind="personal"))
+    await room.desk.store.set_focus(ANA.tenant, CHAT.conversation, ANA.id, room.ref(), said.at)
+    answered = await responder(room.desk)(said, Quiet())
+    texts = room.desk.prompts.by_name
+    made = "+".join(texts[name].hash for name in ["system", *took.split()])
+    [item] = answered.audit
+    assert item.detail["prompt"] == made
+    assert answered.proposal and answered.proposal.provenance.prompt == made
+    assert not answered.turn or answered.turn.prompt == made
 
 
 @pytest.mark.parametrize(

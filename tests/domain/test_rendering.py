@@ -282,6 +282,9 @@ def test_sentinel_gets_escaped_html_of_few_tags(text: str) -> None:
 
 @several
 @given(wild)
+@example("/\\/0")
+@example("www\\.evil.example")
+@example("https\\://evil.example")
 def test_sentinel_gets_such_html_of_any_text(text: str) -> None:
     assert_safe_html(for_sentinel(text))
 

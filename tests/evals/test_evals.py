@@ -46,7 +46,7 @@ async def test_the_sandbox_passes_every_case_that_rules_can() -> None:
         assert [each.notes for each in queries if each.notes] == []
     texts = await asyncio.to_thread(prompts.load)
     asked = {name: hash for each in results for name, hash in each.prompts.items()}
-    words = ("system", "summary", "tasks", "tactics", "kql", "handover")
+    words = ("system", "summary", "tasks", "tactics", "kql", "kql_tables", "handover")
     assert asked == {name: texts[name].hash for name in words}
 
 

@@ -7,15 +7,16 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
+import pytest_asyncio
 
 from bot.domain.query import Catalogue, Checked, Table
 from bot.errors import CasemateError
 from bot.kusto.checker import FOLDER, Checker
-from bot.kusto.isolate import SERVICE, WORKSPACES, Isolate
+from bot.kusto.isolate import SERVICE, WORKSPACES
 from tests.kusto import corpus
 
 ROOT = Path(__file__).parents[2]
@@ -34,12 +35,21 @@ FAILING = """
 """
 
 
-@pytest.fixture
-def failing(installed: None, tmp_path: Path) -> Path:
+@pytest.fixture(scope="module")
+def failing(installed: None, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("failing")
     for name in SERVICE:
         text = (FOLDER / name).read_text("utf-8")
-        (tmp_path / name).write_text(text + (FAILING if name == SERVICE[1] else ""), "utf-8")
-    return tmp_path
+        (folder / name).write_text(text + (FAILING if name == SERVICE[1] else ""), "utf-8")
+    return folder
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def patient(failing: Path) -> AsyncIterator[Checker]:
+    """Fails when told to, and has to serve the next test; on a busy machine V8 fills up slowly."""
+    checker = Checker(failing, seconds=20)
+    yield checker
+    await checker.close()
 
 
 async def good(checker: Checker, query: str = QUERY) -> bool:
@@ -158,14 +168,24 @@ async def test_who_stops_waiting_holds_up_nobody(checker: Checker) -> None:
     ("query", "sentence"),
     [
         ("print 'throw'", "The query made the KQL checker fail; write it more simply."),
-        ("print 'hang'", "The query took too long to check; write it more simply."),
         ("print 'hog'", "The query made the KQL checker fail; write it more simply."),
     ],
 )
+@pytest.mark.asyncio(loop_scope="module")
 async def test_a_failure_is_one_error_and_the_next_query_is_checked(
-    failing: Path, query: str, sentence: str
+    patient: Checker, query: str, sentence: str
 ) -> None:
-    checker = Checker(failing, seconds=3)
+    await fails_once(patient, query, sentence)
+
+
+async def test_what_hangs_is_ended_and_the_next_query_is_checked(failing: Path) -> None:
+    checker = Checker(failing, seconds=2)
+    sentence = "The query took too long to check; write it more simply."
+    await fails_once(checker, "print 'hang'", sentence)
+    await checker.close()
+
+
+async def fails_once(checker: Checker, query: str, sentence: str) -> None:
     assert await good(checker)
     checked = await checker.check(query, corpus.small())
     assert isinstance(checked, Checked)
@@ -175,25 +195,24 @@ async def test_a_failure_is_one_error_and_the_next_query_is_checked(
     assert not checked.good
     assert await good(checker)
     await checker.ping()
-    await checker.close()
 
 
-async def test_those_behind_a_failure_are_checked(failing: Path) -> None:
-    checker = Checker(failing)
+@pytest.mark.asyncio(loop_scope="module")
+async def test_those_behind_a_failure_are_checked(patient: Checker) -> None:
     first, *others = await asyncio.gather(
-        codes(checker, "print 'throw'"), *(codes(checker, QUERY) for _ in range(3))
+        codes(patient, "print 'throw'"), *(codes(patient, QUERY) for _ in range(3))
     )
     assert first == ["not-checked"]
     assert others == [[], [], []]
-    await checker.close()
 
 
-async def test_only_so_many_workspaces_are_kept(installed: None) -> None:
-    isolate = Isolate(FOLDER, 5)
-    catalogues = [Catalogue(corpus.small().tables[n:]) for n in range(WORKSPACES + 2)]
-    for catalogue in [*catalogues, catalogues[0]]:
-        assert (await isolate.check("Usage | take 1", catalogue))["tables"] == ["Usage"]
-    await isolate.close()
+async def test_only_so_many_workspaces_are_kept(checker: Checker) -> None:
+    tables = corpus.small().tables[: WORKSPACES + 2]
+    workspaces = [(table, Catalogue((table,))) for table in tables]
+    for table, catalogue in [*workspaces, workspaces[0]]:
+        checked = await checker.check(f"{table.name} | take 1", catalogue)
+        assert checked is not None
+        assert checked.good and checked.tables == (table.name,)
 
 
 # --- ending --------------------------------------------------------------------------------------
@@ -234,7 +253,7 @@ async def test_a_stop_lets_the_running_check_end_and_turns_the_others_away(
 
 
 async def test_a_stop_while_it_loads(installed: None) -> None:
-    checker = Checker(size=2)
+    checker = Checker()
     await checker.start()
     await checker.close()
 
@@ -243,15 +262,17 @@ async def test_a_stop_before_it_began() -> None:
     await Checker().close()
 
 
-@pytest.mark.parametrize("ending", ["await checker.close()", "pass", "raise SystemExit(0)"])
-def test_the_process_ends_also_where_nobody_closed_it(installed: None, ending: str) -> None:
+@pytest.mark.parametrize(("ending", "size"), [("pass", 2), ("raise SystemExit(0)", 1)])
+def test_the_process_ends_also_where_nobody_closed_it(
+    installed: None, ending: str, size: int
+) -> None:
     program = f"""
 import asyncio
 from bot.domain.query import Catalogue
 from bot.kusto.checker import Checker
 async def main():
-    checker = Checker(size=2)
-    await asyncio.gather(*(checker.check("print 1", Catalogue(())) for _ in range(2)))
+    checker = Checker(size={size})
+    await asyncio.gather(*(checker.check("print 1", Catalogue(())) for _ in range({size})))
     {ending}
 asyncio.run(main())
 """

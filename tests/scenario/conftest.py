@@ -180,7 +180,7 @@ async def soc(clock: FakeClock, tmp_path: Path) -> AsyncIterator[Soc]:
 
 
 @cache
-def _logs() -> Logs:
+def sample_logs() -> Logs:
     """The sandbox's logs at the time at which every fake clock starts; they take a second."""
     now = FakeClock().now()
     return load_logs(now, load(now))
@@ -205,7 +205,7 @@ class running:
     async def __aenter__(self) -> Soc:
         world = await asyncio.to_thread(load, self._clock.now(), None, self._clock.now)
         services = web.Application(middlewares=[self._guard] if self._guard else [])
-        logs = replace(await asyncio.to_thread(_logs), now=self._clock.now)
+        logs = replace(await asyncio.to_thread(sample_logs), now=self._clock.now)
         await asyncio.to_thread(lambda: add_services(services, world, logs, pace=0.002))
         teams = Teams(self._clock)
         services_url = await self.serve(services)

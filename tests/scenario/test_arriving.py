@@ -19,7 +19,7 @@ async def soc(clock: FakeClock, tmp_path: Path) -> AsyncIterator[Soc]:
     async with running(clock, tmp_path, ENRICH="off", POLL_SECONDS="0") as soc:
         yield soc
     # An arriving incident writes into the logs that scenarios otherwise share.
-    conftest._logs.cache_clear()
+    conftest.sample_logs.cache_clear()
 
 
 async def test_an_incident_arrives_is_announced_once_and_is_worked(soc: Soc) -> None:

@@ -23,7 +23,7 @@ from sandbox.run import PACE as SANDBOX_PACE
 from sandbox.run import add_services, model_address, workspace
 from sandbox.world import Fault, load
 from tests.scenario.announcing import about, arrives, hook
-from tests.scenario.conftest import Chat, Soc
+from tests.scenario.conftest import Chat, Soc, sample_logs
 from tests.teams_double import Sent, Teams
 
 ROOT = Path(__file__).parents[2]
@@ -65,7 +65,8 @@ async def two_replicas(
     clock = SystemClock()
     world = await asyncio.to_thread(load, datetime.now(UTC))
     services = web.Application()
-    await asyncio.to_thread(lambda: add_services(services, world, pace=pace))
+    logs = await asyncio.to_thread(sample_logs)  # nobody looks into them
+    await asyncio.to_thread(lambda: add_services(services, world, logs, pace=pace))
     teams = Teams(clock)
     async with TestServer(services) as serving, TestServer(teams.app) as connector:
         base = str(serving.make_url("")).rstrip("/")

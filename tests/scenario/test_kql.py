@@ -5,11 +5,12 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import AsyncIterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import pytest
+import pytest_asyncio
 from aiohttp.test_utils import TestServer
 
 from bot.kusto.checker import FOLDER
@@ -20,6 +21,8 @@ from tests.scenario.conftest import Chat, Soc, find_button, running
 from tests.teams_double import Sent
 
 pytestmark = pytest.mark.skipif(not FOLDER.is_dir(), reason="npm ci was not run in bot/kusto")
+
+with_checker = pytest.mark.asyncio(loop_scope="module")  # that of the room they share
 
 GOOD = """SigninLogs
 | where TimeGenerated > ago(7d)
@@ -47,15 +50,23 @@ class Kql:
         return await self.chat.ask(text)
 
 
-@pytest.fixture
-async def kql(clock: FakeClock, tmp_path: Path) -> AsyncIterator[Kql]:
-    async for room in room_with(clock, tmp_path):
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def checked_room(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Kql]:
+    """With the checker: one for all, since it takes two seconds to load."""
+    async for room in room_with(FakeClock(), tmp_path_factory.mktemp("kql")):
         yield room
+
+
+@pytest_asyncio.fixture(loop_scope="module")
+async def kql(checked_room: Kql) -> Kql:
+    chat = checked_room.soc.chat()
+    await chat.ask("incident 3177")
+    return replace(checked_room, chat=chat)
 
 
 @pytest.fixture
 async def bare(clock: FakeClock, tmp_path: Path) -> AsyncIterator[Kql]:
-    """Without the checker, which takes two seconds to load, where it has no part."""
+    """Without the checker, where it has no part."""
     async for room in room_with(clock, tmp_path, KQL_CHECKERS="0"):
         yield room
 
@@ -92,6 +103,7 @@ def card_text(sent: Sent) -> str:
 # --- the way it should go ------------------------------------------------------------------------
 
 
+@with_checker
 async def test_asked_checked_run_explained_added(kql: Kql) -> None:
     words = "which other accounts signed in from that address this week?"
     written = await kql.ask(query(GOOD, "Who signed in.", "A week is 7 days."), text=words)
@@ -135,6 +147,7 @@ async def test_asked_checked_run_explained_added(kql: Kql) -> None:
     assert kql.soc.teams.violations == []
 
 
+@with_checker
 async def test_a_wrong_column_is_mended_in_one_round(kql: Kql) -> None:
     written = await kql.ask(query(TYPO), query(GOOD))
     assert "checked against 31 tables" in card_text(written)
@@ -146,6 +159,7 @@ async def test_a_wrong_column_is_mended_in_one_round(kql: Kql) -> None:
     assert "Did you mean UserPrincipalName" in second["messages"][-1]["content"]
 
 
+@with_checker
 async def test_what_is_hopeless_after_two_rounds_is_shown_flagged(kql: Kql) -> None:
     written = await kql.ask(query("SigninLog | where Colour == 1"))
     assert len(kql.model.asked) == 3
@@ -210,6 +224,7 @@ async def test_refined_with_what_should_be_different(bare: Kql) -> None:
     assert "Say what should be different" in empty.text
 
 
+@with_checker
 async def test_a_query_from_an_answers_card(kql: Kql) -> None:
     answer = await kql.ask(says("They did."), text="did they sign in?")
     kql.model.answers = [query(GOOD)]
@@ -218,6 +233,7 @@ async def test_a_query_from_an_answers_card(kql: Kql) -> None:
     assert "did they sign in?" in kql.model.asked[-1]["messages"][-1]["content"]
 
 
+@with_checker
 async def test_a_query_in_a_fence_is_taken_too(kql: Kql) -> None:
     written = await kql.ask(whole(f"Here it is:\n\n```kql\n{GOOD}\n```\n"))
     assert "checked against 31 tables" in card_text(written)
@@ -303,6 +319,7 @@ METADATA_ONCE = {
 }
 
 
+@with_checker
 async def test_the_model_is_down_the_playbook_has_a_vetted_query(kql: Kql) -> None:
     written = await kql.ask(fails(503))
     assert "no model wrote it" in card_text(written)

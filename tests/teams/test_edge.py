@@ -509,7 +509,7 @@ async def test_while_the_store_is_locked_nothing_is_promised(edge: Edges) -> Non
     await edge.until(lambda: edge.messages)
 
 
-# anything at all, over the socket: tests/fuzz has twenty thousand more below it
+# anything at all, over the socket: tests/fuzz has ten thousand more below it
 
 
 JSON = st.recursive(
