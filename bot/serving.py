@@ -89,8 +89,7 @@ async def _settle(later: Sequence[Opens]) -> None:
     Else looking through it, a hundred thousand objects of libraries, stops the loop for 0.1 s.
     """
     for each in later:
-        # Whoever needs it meets the failure again, and says it.
-        await asyncio.gather(each(), return_exceptions=True)
+        await each()
     gc.freeze()
     gc.set_threshold(GC_OBJECTS)
     gc.enable()
@@ -147,10 +146,13 @@ async def _serve(settings: Settings, build: Callable[[], Awaitable[web.Applicati
         ) from error
     log.info("listening on http://%s:%d", settings.host, settings.port)
     settling = asyncio.create_task(_settle(app[LATER]))
-    await stop.wait()
-    settling.cancel()
+    stopping = asyncio.create_task(stop.wait())
+    await asyncio.wait([settling, stopping], return_when=asyncio.FIRST_EXCEPTION)
+    stopping.cancel()
     log.info("stopping: finishing or handing back what is under way")
     # While the server still answers: what is under way may need it (the sandbox is on it).
     await app[TURNS].stop()
     await runner.cleanup()
+    if failure := settling.exception():
+        raise CasemateError(f"A part of Casemate cannot be loaded: {failure}.") from failure
     return 0

@@ -146,6 +146,7 @@ def test_nothing_of_ours_is_kept_from_the_image_and_nothing_else_goes_in() -> No
     assert let_in == {source.split("/")[0] for sources in copied for source in sources}
 
 
+@pytest.mark.timeout(150)
 def test_what_is_listed_of_the_image_is_what_it_gets(tmp_path: Path) -> None:
     if not shutil.which("npm"):
         pytest.skip("there is no npm here")

@@ -199,6 +199,7 @@ def make(clone: Path, command: str) -> str:
     return done.stdout + done.stderr
 
 
+@pytest.mark.timeout(150)
 def test_make_docs(clone: Path) -> None:
     if not (ROOT / ".venv/mkdocs/bin/mkdocs").exists():
         pytest.skip("MkDocs is not installed: make docs")
@@ -207,6 +208,7 @@ def test_make_docs(clone: Path) -> None:
     assert "excluded from the built site" not in said
 
 
+@pytest.mark.timeout(150)
 def test_make_manifest(clone: Path) -> None:
     if not (ROOT / "manifest/node_modules").exists() or not shutil.which("node"):
         pytest.skip("Microsoft's validator is not installed: npm ci in manifest/")
@@ -215,6 +217,7 @@ def test_make_manifest(clone: Path) -> None:
     assert (clone / "manifest/casemate.zip").is_file()
 
 
+@pytest.mark.timeout(150)
 def test_two_prompts_are_compared(clone: Path) -> None:
     told = dict.fromkeys(written(DOCS / "evals.md"))
     compared = [each for each in told if "--times" in each or "mkdir" in each]

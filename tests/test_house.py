@@ -19,6 +19,7 @@ MAY_IMPORT = {
     "bot.errors": "",
     "bot.clock": "",
     "bot.course": "",
+    "bot.keeping": "bot.errors bot.ports",
     "bot.ports": "bot.domain",
     "bot.environment": "bot.domain",
     "bot.settings": "bot.domain bot.environment bot.errors",
@@ -29,7 +30,7 @@ MAY_IMPORT = {
     "bot.records": "bot.domain bot.errors bot.ports",
     "prompts": "bot.errors",
     # what is done, and what is said
-    "bot.desk": "bot.domain bot.errors bot.ports prompts",
+    "bot.desk": "bot.domain bot.errors bot.keeping bot.ports prompts",
     "bot.cards": "bot.domain",
     "dialogs": "bot.domain bot.errors bot.ports bot.desk bot.cards",
     # the adapters: none of them imports another
@@ -39,8 +40,8 @@ MAY_IMPORT = {
     "bot.kusto": "bot.domain bot.errors bot.ports",
     "bot.local": "bot.domain bot.errors bot.ports bot.records",
     "bot.teams": (
-        "bot.course bot.domain bot.errors bot.journal bot.ports bot.wire bot.bodies bot.settings "
-        "bot.signing bot.tokens"
+        "bot.course bot.domain bot.errors bot.journal bot.keeping bot.ports bot.wire bot.bodies "
+        "bot.settings bot.signing bot.tokens"
     ),
     "bot.webhook": "bot.domain bot.errors bot.ports bot.bodies bot.signing bot.settings",
     # what `app` hangs around them

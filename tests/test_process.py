@@ -97,7 +97,7 @@ async def test_the_sandbox_starts_says_where_and_stops_in_time(tmp_path: Path) -
         _, writer = await asyncio.open_connection("127.0.0.1", port)
         writer.write(b"GET / HTTP/1.1\r\nAuthorization: Bearer " + b"x" * 9_000 + b"\r\n\r\n")
         await writer.drain()
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(20):
             await got.wait()
         process.send_signal(signal.SIGTERM)
         async with asyncio.timeout(12):
@@ -193,7 +193,7 @@ async def test_a_start_imports_nothing_heavy() -> None:
 
 
 SERVED = """
-import asyncio, gc, os, signal, types
+import asyncio, gc, os, signal, sys, types
 from aiohttp import web
 from bot import serving
 
@@ -201,8 +201,9 @@ class Turns:
     async def stop(self):
         pass
 
-async def missing():
-    raise ImportError("the SDK is not there")
+async def load():
+    if len(sys.argv) > 1:
+        raise ImportError("no SDK here")
 
 async def watch():
     while not gc.isenabled():
@@ -213,7 +214,7 @@ async def watch():
 async def build():
     print("collecting", gc.isenabled())
     app = web.Application()
-    app[serving.TURNS], app[serving.LATER] = Turns(), (missing,)
+    app[serving.TURNS], app[serving.LATER] = Turns(), (load,)
     app["watching"] = asyncio.create_task(watch())
     return app
 
@@ -221,16 +222,26 @@ serving.run(types.SimpleNamespace(host="127.0.0.1", port=0), build)
 """
 
 
-async def test_what_a_start_leaves_behind_is_not_looked_through_again() -> None:
-    """Whatever is loaded after it: the collector would stop the loop for a tenth of a second."""
+async def served(*args: str) -> tuple[str, str]:
     process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-W", "ignore", "-c", SERVED),
+        *(sys.executable, "-W", "ignore", "-c", SERVED, *args),
         cwd=ROOT,
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,
     )
-    out, errors = await output(process)
+    return await output(process)
+
+
+async def test_what_a_start_leaves_behind_is_not_looked_through_again() -> None:
+    """The collector would stop the loop for a tenth of a second."""
+    out, errors = await served()
     assert out.split("\n")[:2] == ["collecting False", "settled True"], errors
+
+
+async def test_what_cannot_be_loaded_ends_the_process() -> None:
+    """It would accept questions that it cannot answer; so whoever watches it learns of it."""
+    _, errors = await served("broken")
+    assert "A part of Casemate cannot be loaded: no SDK here." in errors
 
 
 async def test_help_needs_no_settings(tmp_path: Path) -> None:

@@ -172,7 +172,7 @@ class CosmosOutbox:
             items = [
                 _showing(item, each, now, due)
                 for item, each in zip(read, shown, strict=True)
-                if item is not None
+                if item is not None and item["activity"] in ("", each.activity)
             ]
             if not items or await self._replace(items):
                 return

@@ -1,8 +1,9 @@
 """Carries what is in the outbox to its places: new cards, digests, and edits of both.
 
 What was sent is kept once Teams took it. Teams knows no key by which it would recognise a message
-sent again, and lets a bot not look for one: a process that is killed, or a connection that breaks,
-between the two announces that one incident again. A process that is told to stop finishes first.
+sent again, and lets a bot not look for one: a process that is killed, a connection that breaks, or
+a store that is away for longer than a lease, between the two, announces that one incident again. A
+process that is told to stop has two seconds to finish.
 """
 
 from __future__ import annotations
@@ -17,12 +18,12 @@ from ..domain.announcement import GONE, Announcement, Subscription, line_of, lin
 from ..domain.incident import Incident, IncidentRef
 from ..domain.people import Place
 from ..errors import CasemateError, IncidentNotFound, SentinelError, Undelivered
+from ..keeping import kept
 from ..ports import Reply
 from ..ports.outgoing import Carry, Herald
 from .announce import Announcements, Shown, Wording
 from .desk import Desk
 from .pace import TENANT, THREAD, Pace
-from .sendings import Sendings
 
 log = logging.getLogger(__name__)
 
@@ -56,7 +57,6 @@ class Deliveries:
         self._desk = desk
         self._carry = around(self._carried)
         self._outbox = desk.outbox
-        self._sendings = Sendings(desk.outbox, desk.clock)
         self._announcements = announcements
         self._herald = herald
         self._wording = wording
@@ -103,7 +103,6 @@ class Deliveries:
         try:
             if not await self._lease(place):
                 return
-            await self._sendings.keep(place.conversation, lambda: self._holds(place))
             now = self._desk.clock.now()
             pending = await self._outbox.pending(place.conversation, now, AT_ONCE)
             pending = [each for each in pending if self._readable(each)]
@@ -182,18 +181,21 @@ class Deliveries:
     async def _post_one(self, place: Place, wanted: Announcement) -> bool:
         shown = await self._shown(place, wanted)
         if shown is None:  # deleted meanwhile
-            await self._sent(place, [replace(wanted, sent=GONE)], REST)
+            await self._sent([replace(wanted, sent=GONE)], REST)
             return True
         if not await self._may_send(place):
             return False
         activity = await self._herald.post(place, shown.reply, lambda: self._holds(place))
-        await self._sent(place, [replace(wanted, sent=shown.state, activity=activity)], REST)
+        await self._sent([replace(wanted, sent=shown.state, activity=activity)], REST)
         if place.kind == "channel":
             # What is said in the thread that the card starts is about its incident.
             thread = f"{place.conversation};messageid={activity}"
-            now = self._desk.clock.now()
-            await self._desk.store.set_focus(place.tenant, thread, "", wanted.incident, now)
+            await self._focus(place, thread, wanted.incident)
         return True
+
+    async def _focus(self, place: Place, thread: str, incident: IncidentRef) -> None:
+        store, clock = self._desk.store, self._desk.clock
+        await kept(lambda: store.set_focus(place.tenant, thread, "", incident, clock.now()), clock)
 
     async def _post_digest(self, place: Place, wanted: Sequence[Announcement]) -> bool:
         listed, told = await self._listed(wanted)
@@ -207,7 +209,7 @@ class Deliveries:
             replace(each, activity="" if each.sent == GONE else activity, digest=True)
             for each in told
         ]
-        await self._sent(place, posted, DIGEST_REST)
+        await self._sent(posted, DIGEST_REST)
         return True
 
     # --- changed ones ------------------------------------------------------------------------
@@ -226,7 +228,7 @@ class Deliveries:
         shown = await self._shown(place, each) or Shown(self._wording.gone, GONE)
         if shown.state != each.sent and not await self._correct(place, each.activity, shown.reply):
             return False
-        await self._sent(place, [replace(each, sent=shown.state)], REST)
+        await self._sent([replace(each, sent=shown.state)], REST)
         return True
 
     async def _edit_digest(self, place: Place, each: Announcement) -> bool:
@@ -238,7 +240,7 @@ class Deliveries:
             reply = self._wording.several(self._desk, listed) if listed else self._wording.gone
             if not await self._correct(place, each.activity, reply):
                 return False
-        await self._sent(place, told, DIGEST_REST)
+        await self._sent(told, DIGEST_REST)
         return True
 
     async def _correct(self, place: Place, activity: str, reply: Reply) -> bool:
@@ -252,9 +254,9 @@ class Deliveries:
             log.info("a message was deleted by somebody: it is not edited any more")
         return True
 
-    async def _sent(self, place: Place, shown: Sequence[Announcement], rest: timedelta) -> None:
-        self._sendings.add(place.conversation, shown, rest)
-        await self._sendings.keep(place.conversation, lambda: self._holds(place))
+    async def _sent(self, shown: Sequence[Announcement], rest: timedelta) -> None:
+        clock = self._desk.clock
+        await kept(lambda: self._outbox.sent(shown, clock.now(), rest), clock)
 
     # --- what is said ------------------------------------------------------------------------
 

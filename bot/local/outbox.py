@@ -137,12 +137,13 @@ class SqliteOutbox:
                     "UPDATE announcements SET sent = ?, activity = ?, digest = ?, due = ?,"
                     " wanted = CASE wanted WHEN ? THEN ? ELSE wanted END,"
                     " posted = CASE ? WHEN '' THEN posted ELSE coalesce(posted, ?) END"
-                    " WHERE place = ? AND workspace = ? AND incident = ?",
+                    " WHERE place = ? AND workspace = ? AND incident = ? AND activity IN ('', ?)",
                     (
                         *(each.sent, each.activity, each.digest, micros(now + rest)),
                         *(each.wanted, each.sent),
                         *(each.activity, micros(now)),
                         *(each.place, each.incident.workspace, each.incident.id),
+                        each.activity,
                     ),
                 )
 

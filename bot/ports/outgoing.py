@@ -63,7 +63,8 @@ class Outbox(Protocol):
 
         Each announcement is as it was read but for `sent`, `activity` and `digest`. What shows
         another state than was wanted then is as good: it counts as wanted, unless something else
-        is wanted meanwhile. One that is no longer known stays so.
+        is wanted meanwhile. One that is no longer known stays so, and so does one that another
+        message shows.
         """
         ...
 

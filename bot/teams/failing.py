@@ -18,5 +18,5 @@ def sentence(error: Exception, *, slow: str, unexpected: str) -> str:
     if isinstance(error, CasemateError):
         log.info("answered with %s: %s", type(error).__name__, error.sentence)
         return error.sentence
-    log.error("a turn failed", exc_info=error)
+    log.error("an activity failed", exc_info=error)
     return unexpected

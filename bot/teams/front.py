@@ -52,7 +52,7 @@ def admission_of(
 class LaterBot:
     """The bot, made when it is first wanted: what it imports of the SDK takes a third of a second.
 
-    `make` does both, and may block.
+    `make` may block.
     """
 
     def __init__(self, make: Callable[[], Bot]) -> None:

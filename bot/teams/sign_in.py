@@ -15,7 +15,7 @@ from collections.abc import Awaitable, Callable
 from datetime import timedelta
 from typing import cast
 
-from ..domain.lease import SKEW
+from ..domain.lease import SKEW, steady
 from ..domain.people import Analyst, Place
 from ..domain.recent import Recent
 from ..errors import CasemateError, SignInNeeded, Undelivered
@@ -64,6 +64,7 @@ class SignIn:
         self._connector = connector
         self._store = store
         self._clock = clock
+        self._lease_time = steady(clock.now, clock.monotonic)
         self._owner = owner
         self.look: Callable[[], Awaitable[None]] | None = None
         self._exchanges = Recent[tuple[str, str, str], asyncio.Task[bool]](_REMEMBERED)
@@ -110,7 +111,7 @@ class SignIn:
         waiting = Claim(f"{claim.key}/waits", f"{_WAITING}{claim.key}", claim.body, now)
         await self._store.accept(waiting)
         lessee = _lessee(analyst_of(claim.body))
-        await self._store.take(waiting.conversation, lessee, now, WAIT + SKEW)
+        await self._store.take(waiting.conversation, lessee, self._lease_time(), WAIT + SKEW)
 
     @staticmethod
     def waits(claim: Claim) -> bool:
@@ -131,7 +132,8 @@ class SignIn:
             await self._tokens.token(analyst)
         except SignInNeeded:
             await self._store.release(self._owner, claim.key)
-            await self._store.take(claim.conversation, _lessee(analyst), now, left + SKEW)
+            lessee, span = _lessee(analyst), left + SKEW
+            await self._store.take(claim.conversation, lessee, self._lease_time(), span)
             return False
         where = claim_of(claim.body, now).conversation
         await self._store.accept(Claim(f"{claim.key}/on", where, claim.body, now))

@@ -18,6 +18,7 @@ from typing import Any, TypeVar
 from ..domain.lease import steady
 from ..errors import CasemateError, StoreError, TooBusy
 from ..journal import about
+from ..keeping import kept
 from ..ports import Claim, Clock, JsonObject, Store
 
 log = logging.getLogger(__name__)
@@ -30,9 +31,9 @@ LOOK_SECONDS = 2.0
 # Every other look: a renewal costs Cosmos DB more than anything else of a turn. One may fail.
 RENEW_SECONDS = 3.5
 # What was tried so often, and for so long, is answered with a sentence, and after as long again not
-# at all: an outage alone must not cost an answer.
+# at all. An answer that is there waits two hours for Teams.
 MAX_ATTEMPTS, PATIENCE = 5, timedelta(minutes=5)
-FINISH_SECONDS = 1.0
+LAST, LAST_WITH_ANSWER = 2, 24
 PUT_OFF_SECONDS, MOST_DOUBLINGS = 3.0, 3
 AT_ONCE = 256  # mostly waiting for the model
 MOST_WAITING = 2_000
@@ -73,7 +74,6 @@ class Turns:
         self._active: dict[str, asyncio.Task[None]] = {}
         self._invokes: set[asyncio.Task[Any]] = set()
         self._again: set[str] = set()
-        self._worked: dict[str, JsonObject] = {}
         self._put_off: dict[str, float] = {}
         # Until when, in this process's monotonic seconds, nobody can have taken over a claim.
         self._held: dict[str, float] = {}
@@ -173,40 +173,25 @@ class Turns:
         """Work on one claim; False puts it, and with it its conversation, off for a while."""
         self._put_off.pop(claim.key, None)
         try:
-            left = self._worked.get(claim.key)
-            if hopeless(claim, self._clock.now(), 2):
+            last = LAST_WITH_ANSWER if claim.progress.get("reply") else LAST
+            if hopeless(claim, self._clock.now(), last):
                 log.error("gave up on an activity, attempt %d: %s", claim.attempts, claim.key)
-            elif left is None:
-                left = await self._work(claim)
-                if left is None:
-                    return self._later(claim)
-                self._worked[claim.key] = left  # where `finish` fails, no answer is sent twice
-            await self._finish(claim.key, left)
+                left = None
+            elif (left := await self._work(claim)) is None:
+                return self._later(claim)
+            await kept(lambda: self._finish(claim.key, left), self._clock)
         except CasemateError as error:
             log.warning("a turn was put off: %s", error.sentence)
             return self._later(claim)
         except Exception:
             log.exception("a turn was put off")
             return self._later(claim)
-        self._worked.pop(claim.key, None)
         self._held.pop(claim.key, None)
         self._waiting = max(0, self._waiting - 1)
         return True
 
-    async def _finish(self, key: str, left: JsonObject | None) -> None:
-        """Keep that a claim is done, however often that takes while it is ours.
-
-        Handed back, it would be done again by another process, which does not know.
-        """
-        while True:
-            try:
-                await self._store.finish(key, self._owner, self._clock.now(), left)
-                return
-            except StoreError as error:
-                if not self.holds(key):
-                    raise
-                log.warning("a turn that is done is not kept yet: %s", error.sentence)
-            await self._clock.sleep(FINISH_SECONDS)
+    async def _finish(self, key: str, left: JsonObject | None) -> bool:
+        return await self._store.finish(key, self._owner, self._clock.now(), left)
 
     def _later(self, claim: Claim) -> bool:
         """Keep the lease, so that nobody else hurries, until the timer hands the claim back."""

@@ -156,7 +156,7 @@ async def test_the_first_text_is_what_teams_took_however_early_the_model_wrote(
     async with running(FakeClock(), tmp_path, **settings) as soc:
         soc.teams.refusals.append(Refusal(429, times=4, containing='"streamType": "streaming"'))
         await soc.chat().ask("what happened in incident 3177?")
-    assert 4 < told(receiver.span("turn"))["casemate.turn.time_to_first_text"] < 30
+    assert told(receiver.span("turn"))["casemate.turn.time_to_first_text"] > 4
     assert told(receiver.span("chat sandbox"))["gen_ai.response.time_to_first_chunk"] < 4
 
 

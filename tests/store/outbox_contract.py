@@ -152,6 +152,16 @@ class OutboxContract:
         left = await only(outbox)
         assert (left.wanted, left.sent, left.activity) == ("s2", "s1", "a-1")
 
+    async def test_what_another_message_shows_is_left_to_it(self, outbox: Outbox) -> None:
+        """Who could not note what it sent comes late with it."""
+        await outbox.notice(INCIDENT, "s1", [ROOM], NOW)
+        late = replace(await only(outbox), sent="s1", activity="a-2")
+        await tell(outbox)
+        await outbox.notice(INCIDENT, "s2", [], NOW)
+        there = await only(outbox)
+        await outbox.sent([late], NOW, NO_REST)
+        assert await only(outbox) == there
+
     async def test_a_message_that_shows_more_than_was_wanted_is_not_sent_again(
         self, outbox: Outbox
     ) -> None:

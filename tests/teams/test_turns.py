@@ -406,7 +406,7 @@ async def test_what_is_done_and_not_yet_kept_is_handed_to_nobody(desk: Desk) -> 
     await desk.pass_time(2 * LEASE.total_seconds())
     assert desk.worked == [("one", "k")] and desk.owed == 1
     poor.bad = False
-    await desk.until(lambda: desk.owed == 0, seconds=10)
+    await desk.until(lambda: desk.owed == 0)
     assert desk.worked == [("one", "k")]
 
 
