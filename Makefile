@@ -49,10 +49,10 @@ types: $(VENV)/development $(VENV)/azure-types
 emulator: $(VENV)/development $(VENV)/cosmosdb-server
 	COSMOSDB_SERVER=$(VENV)/emulator/node_modules/.bin/cosmosdb-server $(BIN)/python -m pytest tests/store/test_cosmosdb_server.py
 
-# Known vulnerabilities of what is pinned; needs pypi.org's and npm's advisories. With --strict, what
-# could not be looked up fails as well.
 PINNED := $(sort $(wildcard requirements*.txt)) benchmarks/peers/requirements.txt
 
+# Known vulnerabilities of what is pinned; needs pypi.org's and npm's advisories. With --strict, what
+# could not be looked up fails as well.
 audit: $(VENV)/audit client/node_modules bot/kusto/node_modules manifest/node_modules
 	$(VENV)/pip-audit/bin/pip-audit --strict --no-deps --disable-pip $(PINNED:%=-r %)
 	cd bot/kusto && npm audit

@@ -1,4 +1,4 @@
-"""A soak that is stopped leaves no replica behind, however it was stopped."""
+"""A soak leaves no replica behind, however it is stopped, and sees which answers fit no question."""
 
 from __future__ import annotations
 
