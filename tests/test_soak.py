@@ -1,4 +1,4 @@
-"""A soak leaves no replica behind, however it is stopped, and sees which answers fit no question."""
+"""A soak leaves no replica behind, however it is stopped, and sees what fits no question."""
 
 from __future__ import annotations
 
